@@ -94,6 +94,10 @@ class LoopWatch:
             return Arrival(wall_ns - late_ns, is_known=False)
         return Arrival(wall_ns - min(late_ns, age), is_known=True)
 
+    def late_ns(self, asked_ns: int = 0) -> int:
+        """Return how long ago at most something came that is received now, 0 where that is no more than `LATE_NS`."""
+        return -self.arrival(0, self._now_ns(), asked_ns, lambda: None).time_ns
+
     @property
     def stands_still(self) -> bool:
         """Return whether the process has just stood still, so that what came meanwhile is not received yet."""

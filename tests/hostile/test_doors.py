@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from tests.hostile import http, modbus, mqtt, opcua
+from tests.hostile import http, modbus, mqtt, opcua, pki
 from tests.hostile.plant import MOST_STOP_S, Peer, Plant
 
 
@@ -29,6 +29,7 @@ _SPARKPLUG: Final = "publish:\n  layout: sparkplug\n"
 DOORS: Final = {
     "modbus": Door(modbus.PEERS),
     "opcua": Door(opcua.PEERS),
+    "pki": Door(pki.PEERS),
     "mqtt": Door(mqtt.TCP, _SPARKPLUG),
     "websocket": Door(mqtt.WEBSOCKET, _SPARKPLUG),
     "http": Door(http.PEERS, http.ROOT),

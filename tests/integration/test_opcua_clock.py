@@ -9,6 +9,7 @@ from asyncua import ua
 from structlog.testing import capture_logs
 
 from gateway.core.quality import Quality
+from gateway.sources.opcua.source import clock_watch
 from tests.support.opcua_field import in_the_field
 from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_server import AsyncuaServer
@@ -104,3 +105,18 @@ async def test_what_the_server_revised_is_said_once_and_stands_in_the_figures(se
     assert (figures["sampling_interval_ms"], figures["queue_size"]) == (5000.0, 1)
     assert figures["publishing_interval_ms"] == 250.0
     assert figures["session_timeout_ms"] == 60_000.0
+
+
+async def test_what_is_received_late_keeps_the_time_of_its_source(server, mangler, monkeypatch):
+    """A link that stands still looks like a clock that is behind; a clock that was right before is believed."""
+    monkeypatch.setattr(clock_watch, "LASTS_S", 3600.0)
+    async with in_the_field(mangler.url, NODES, clock_tolerance="500ms") as field:
+        mangler.response = clock_off(timedelta())
+        await server.write(0, 1.0)
+        await field.until(lambda: 1.0 in field.values[0])
+        mangler.response = clock_off(timedelta(seconds=-20))
+        await server.write(0, 7.0)
+        await field.until(lambda: field.values[0][-1] == 7.0)
+        assert field.times[0][-1] <= time.time_ns() - 19 * 10**9
+        assert field.qualities[0][-1] == Quality.UNCERTAIN_CLOCK
+        assert {state.state for state in field.states} == {"ok"}

@@ -63,7 +63,7 @@ class OpcUaPlugin:
         from gateway.sources.opcua.client.session import connect
         from gateway.sources.opcua.source.source import OpcUaSource
 
-        return [OpcUaSource(entry, services, partial(connect, names=NodeNames())) for entry in entries]
+        return [OpcUaSource(entry, services, partial(connect, names=NodeNames(), watch=services.watch)) for entry in entries]
 
     def found_tags_path(self, device: OpcUaDevice) -> Path | None:
         """Return the file of variables found by `browse:`, None for a device without it."""

@@ -99,6 +99,7 @@ class Browser:
         if browse.values == "all" and (browse.members != "instead" or not walk.members):
             return named
         kinds = await self._kinds([one.node for one in named])
+        await turn_after(len(named))
         wanted = {one.node for one in named}
         chosen: list[Visited] = []
         for at, (one, kind) in enumerate(zip(named, kinds, strict=True)):

@@ -206,16 +206,21 @@ class Definitions:
     ) -> list[dict[str, Any] | None]:
         """Return properties as `properties`, None for a node where the server did not answer."""
         browsed = [node for node in nodes if node not in known]
+        await turn_after(len(nodes))
         answers = dict(zip(browsed, await self._services.browse(browsed, ObjectIds.HasProperty), strict=True))
+        await turn_after(len(nodes))
         references = [answers.get(node, []) for node in nodes]
+        await turn_after(len(nodes))
         found = [
             (at, one.BrowseName.Name, target)
             for at, some in enumerate(references)
             for one in (() if isinstance(some, int) else some)
             if one.BrowseName.Name in names and (target := local(one.NodeId)) is not None
         ]
+        await turn_after(len(nodes))
         found += [(at, name, target) for at, node in enumerate(nodes) for name, target in known.get(node, {}).items()]
         values = await self._services.read((target, AttributeIds.Value) for _, _, target in found)
+        await turn_after(len(nodes))
         properties: list[dict[str, Any] | None] = [None if isinstance(some, int) else {} for some in references]
         for (at, name, _), value in zip(found, values, strict=True):
             some = properties[at]

@@ -47,6 +47,14 @@ class Notifications:
             if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
                 raise NotConnected("the server sent a value for a client handle that it was never given")
             times = notification.received_ns, notification.server_clock_ns
-            values = DataValues(columns, *times, lost, events, model_changed=changed, again=notification.again)
+            values = DataValues(
+                columns,
+                *times,
+                lost,
+                events,
+                model_changed=changed,
+                again=notification.again,
+                late_ns=notification.late_ns,
+            )
             self._received.append(values)
             lost, events, changed = 0, (), False

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.core.clock import Clock
+from gateway.core.loop_watch import LoopWatch
 from gateway.sources.opcua.client.sequence_numbers import SequenceNumbers
 from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.codec.errors import WireError
@@ -47,6 +48,8 @@ class Notification:
     """Code of a StatusChangeNotification, None without one."""
     received_ns: int = 0
     """Our wall time at receipt; this and the following are set by `PublishLoop`."""
+    late_ns: int = 0
+    """At most so long before that it came, where that is not known better."""
     lost: int = 0
     """Notifications missing before this one for good, once `is_counted`."""
     again: bool = False
@@ -73,7 +76,11 @@ class PublishLoop:
     acknowledged once, with the next request; so is one that cannot be decoded, else the server would keep it for ever.
     """
 
-    def __init__(self, service: PublishService, clock: Clock, name: str, traffic: Traffic) -> None:
+    def __init__(
+        self, service: PublishService, clock: Clock, name: str, traffic: Traffic, watch: LoopWatch | None = None
+    ) -> None:
+        """Begin without a request. watch: of the loop that it runs on."""
+        self._watch = watch or LoopWatch()
         self._service = service
         self._clock = clock
         self._traffic = traffic
@@ -154,7 +161,7 @@ class PublishLoop:
                 self._acks += acks
 
     def _receive(self, notification: Notification) -> None:
-        notification.received_ns = self._clock.now_ns()
+        notification.received_ns, notification.late_ns = self._clock.now_ns(), self._watch.late_ns()
         self._traffic.compare_clocks(notification.server_clock_ns, notification.received_ns)
         if not notification.is_keepalive:
             self._traffic.delay_ms = (
@@ -197,5 +204,6 @@ class PublishLoop:
         if again.sequence != number:  # servers that answer with an empty message instead of BadMessageNotAvailable
             return None
         self._traffic.republished += 1
-        again.subscription, again.received_ns, again.again = subscription, self._clock.now_ns(), True
+        again.subscription, again.again = subscription, True
+        again.received_ns, again.late_ns = self._clock.now_ns(), self._watch.late_ns()
         return again

@@ -15,6 +15,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from gateway.core.clock import Clock
 from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
+from gateway.core.loop_watch import LoopWatch
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.definitions import Definitions
@@ -55,15 +56,19 @@ _SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
 
 
 async def connect(
-    config: OpcUaDevice, clock: Clock, timeout: AdaptiveTimeout | None = None, names: NodeNames | None = None
+    config: OpcUaDevice,
+    clock: Clock,
+    timeout: AdaptiveTimeout | None = None,
+    names: NodeNames | None = None,
+    watch: LoopWatch | None = None,
 ) -> "AsyncuaSession":
     """Open a session, and in subscribe mode its subscription, with a client object of its own (see `Connect`).
 
-    names: of the nodes in the device's sessions before; None where this one stands alone.
+    watch: of the event loop. names: of the nodes in the device's sessions before; None where this one stands alone.
     """
     quiet_library()
     timeout = timeout or AdaptiveTimeout(config.timeout / 1e9, clock.monotonic)
-    session = AsyncuaSession(config, clock, timeout, names or NodeNames())
+    session = AsyncuaSession(config, clock, timeout, names or NodeNames(), watch or LoopWatch())
     is_open = False
     try:
         await session.open()
@@ -94,7 +99,9 @@ def quiet_library() -> None:
 class AsyncuaSession:
     """`Session` on asyncua. Made by `connect`. services, addresses, definitions: the session's, for looking around."""
 
-    def __init__(self, config: OpcUaDevice, clock: Clock, timeout: AdaptiveTimeout, names: NodeNames) -> None:
+    def __init__(
+        self, config: OpcUaDevice, clock: Clock, timeout: AdaptiveTimeout, names: NodeNames, watch: LoopWatch
+    ) -> None:
         """Make all parts of a session, without I/O."""
         self.check_s = CHECK_S
         self.traffic = Traffic()
@@ -112,9 +119,9 @@ class AsyncuaSession:
         self._channel_opened_s = 0.0
         self.addresses = Addresses(self.services, clock, names)
         self._subscriptions = Subscriptions(session, self.services, self.addresses, config, timeout, self.traffic.granted)
-        self._publishing = PublishLoop(session, clock, config.name, self.traffic)
+        self._publishing = PublishLoop(session, clock, config.name, self.traffic, watch)
         reads, register = self.services.reads, config.register_nodes
-        value_reads = ValueReads(session, reads, self.addresses, clock, self.traffic, register=register)
+        value_reads = ValueReads(session, reads, self.addresses, clock, self.traffic, register=register, watch=watch)
         notifications = Notifications(self._subscriptions, len(config.events))
         self.values = SessionValues(value_reads, self._subscriptions, self._publishing, notifications)
         self.events = EventItems(session, self._subscriptions, self.services, self.addresses, config)

@@ -132,6 +132,7 @@ class Walk:
             )
             found: list[Visited] = []
             for parent, some in zip(level, references, strict=True):
+                await self._breathe()
                 if isinstance(some, int):
                     self._refused(parent, start, some)
                 else:

@@ -49,6 +49,8 @@ class DataValues:
     """The server reports that its nodes, or the meaning of their values, have changed."""
     again: bool = False
     """Sent again on request (Republish), so it is older than what was lost since."""
+    late_ns: int = 0
+    """At most so long before `received_ns` it came; 0 where it is known to 0.1 s, as the process did not stand still."""
 
     def __len__(self) -> int:
         return len(self.columns)

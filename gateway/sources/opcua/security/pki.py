@@ -11,12 +11,15 @@ Everything here is file I/O: call it on a thread. Raises OSError, and ValueError
 
 import contextlib
 import errno
+import heapq
 import os
 import re
 import socket
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +37,11 @@ NEXT_USED: Final = timedelta(days=7)
 MOST_REJECTED: Final = 100
 _MOST_BYTES: Final = 4 * 1024 * 1024
 """Of a file: a revocation list with 100,000 entries has 3.2 MB, and its signature takes 33 ms."""
+_MOST_FILES: Final = 1_000
+"""In a folder of certificates or of revocation lists."""
+_MOST_LISTS: Final = 1_000
+_MOST_LIST_BYTES: Final = 16 * 1024 * 1024
+"""Of all revocation lists: they are in memory while a server's certificate is judged."""
 _CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----")
 _SUFFIXES: Final = frozenset({".der", ".pem", ".crt", ".cer"})
 _LOCK: Final = threading.Lock()
@@ -97,18 +105,13 @@ class Pki:
     def lists(self) -> TrustLists:
         """Read the trust lists. Files are read anew at each call."""
         certificates = {place: [entry.certificate for entry in self.listed(place)] for place in ("trusted", "issuers")}
-        paths = [
-            path for place in certificates for path in sorted((self.folder / place / "crl").glob("*")) if path.is_file()
-        ]
-        return TrustLists(
-            certificates["trusted"], certificates["issuers"], [crl for path in paths for crl in _load_crls(path)]
-        )
+        return TrustLists(certificates["trusted"], certificates["issuers"], self._revocation_lists())
 
     def listed(self, place: str) -> list[CertificateFile]:
         """Return the certificates of one place, by file name."""
         folder = self.folder / place
         folder = folder if place == "rejected" else folder / "certs"
-        paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
+        paths = [p for p in _files(folder) if p.suffix.lower() in _SUFFIXES]
         return [CertificateFile(place, path, load_file(path)) for path in paths]
 
     def reject(self, certificate: PeerCertificate) -> None:
@@ -116,9 +119,14 @@ class Pki:
         path = self.folder / "rejected" / f"{certificate.fingerprint}.der"
         if not path.exists():
             _write(path, certificate.der, 0o644)
-        kept = sorted(path.parent.glob("*.der"), key=lambda p: p.stat().st_mtime_ns)
-        for old in kept[: -self._most_rejected]:
-            old.unlink(missing_ok=True)
+        newest: list[tuple[int, str]] = []
+        with os.scandir(path.parent) as entries:  # however many somebody has put there
+            for entry in entries:
+                if not entry.name.endswith(".der"):
+                    continue
+                heapq.heappush(newest, (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+                if len(newest) > self._most_rejected:
+                    (path.parent / heapq.heappop(newest)[1]).unlink(missing_ok=True)
 
     def trust(self, certificate: PeerCertificate) -> Path:
         """Put a certificate among the trusted and take it from the rejected. Returns its file."""
@@ -127,6 +135,18 @@ class Pki:
         _write(path, certificate.der, 0o644)
         (self.folder / "rejected" / name).unlink(missing_ok=True)
         return path
+
+    def _revocation_lists(self) -> list[x509.CertificateRevocationList]:
+        paths = [path for place in ("trusted", "issuers") for path in _files(self.folder / place / "crl") if path.is_file()]
+        sizes = {path: path.stat().st_size for path in paths}
+        if (size := sum(sizes.values())) > _MOST_LIST_BYTES:
+            largest = max(sizes, key=lambda path: sizes[path])
+            words = f"the revocation lists have {size} bytes, more than {_MOST_LIST_BYTES}; the largest is {largest}"
+            raise ValueError(words)
+        found = list(islice((crl for path in paths for crl in _load_crls(path)), _MOST_LISTS + 1))
+        if len(found) > _MOST_LISTS:
+            raise ValueError(f"{self.folder} holds more than {_MOST_LISTS} revocation lists")
+        return found
 
     def _load_or_make_key(self) -> rsa.RSAPrivateKey:
         if not self._key.exists():
@@ -170,16 +190,31 @@ def load_file(path: Path) -> PeerCertificate:
         raise ValueError(f"{path} {error}; expected X.509, PEM or DER") from None
 
 
-def _load_crls(path: Path) -> list[x509.CertificateRevocationList]:
-    """Load all revocation lists of a file; in PEM there may be several."""
+def _files(folder: Path) -> list[Path]:
+    """Return what is in a folder, by name; nothing where there is none. Raises ValueError where that is too much."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_FILES + 1)]
+    except FileNotFoundError:
+        return []
+    if len(names) > _MOST_FILES:
+        raise ValueError(f"{folder} holds more than {_MOST_FILES} files: remove those that are not needed")
+    return [folder / name for name in sorted(names)]
+
+
+def _load_crls(path: Path) -> Iterator[x509.CertificateRevocationList]:
+    """Yield all revocation lists of a file; in PEM there may be several."""
     try:
         content = _content(path)
         if b"-----BEGIN" not in content:
-            return [x509.load_der_x509_crl(content)]
-        blocks = _CRL.findall(content)
-        if not blocks:
+            yield x509.load_der_x509_crl(content)
+            return
+        is_empty = True
+        for block in _CRL.finditer(content):
+            is_empty = False
+            yield x509.load_pem_x509_crl(block[0])
+        if is_empty:
             raise ValueError
-        return [x509.load_pem_x509_crl(block) for block in blocks]
     except ValueError:  # whose words are those of a parser
         raise ValueError(f"{path} is not a certificate revocation list; expected X.509, PEM or DER") from None
 

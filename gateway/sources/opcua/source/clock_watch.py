@@ -15,28 +15,44 @@ _UNITS: Final = ((365 * 86_400, "year"), (86_400, "day"), (3600, "hour"), (60, "
 
 
 class ClockWatch:
-    """The clock of one session's server. note: what the device state says of it, empty while it is right."""
+    """The clock of one session's server.
+
+    Attributes:
+        note: What the device state says of it, empty while it is right.
+        is_late: The last answer was received late by all appearances: the clock was right before, or the process
+            stood still.
+    """
 
     def __init__(self, config: OpcUaDevice) -> None:
         """Begin with a clock that is right. Nothing is watched where the server's times are not used."""
         self.note = ""
+        self.is_late = self._was_right = False
         self._tolerance_ns = config.clock_tolerance
         self._is_used = config.times == "server"
         self._shown_ns = 0
         self._behind_since_s: float | None = None
 
-    def check(self, server_ns: int, received_ns: int, now_s: float) -> bool:
-        """Compare the clocks at an answer; server_ns: 0 where it does not say. Returns whether `note` is news."""
+    def check(self, server_ns: int, received_ns: int, now_s: float, late_ns: int = 0) -> bool:
+        """Compare the clocks at an answer. Returns whether `note` is news.
+
+        server_ns: 0 where it does not say. late_ns: at most so long before it was received the answer came.
+        """
+        self.is_late = False
         if not (server_ns and self._is_used):
             return False
         off_ns = server_ns - received_ns
         if abs(off_ns) <= self._tolerance_ns:
-            self._behind_since_s = None
+            self._behind_since_s, self._was_right = None, True
             return self._show(0)
+        if -self._tolerance_ns - late_ns <= off_ns < 0:
+            self.is_late = True
+            return False
         if -_CERTAIN_NS < off_ns < 0:
             self._behind_since_s = now_s if self._behind_since_s is None else self._behind_since_s
             if now_s - self._behind_since_s < LASTS_S:
+                self.is_late = self._was_right
                 return False
+        self._was_right = False
         return abs(off_ns - self._shown_ns) > _SAME * abs(self._shown_ns) and self._show(off_ns)
 
     def _show(self, off_ns: int) -> bool:

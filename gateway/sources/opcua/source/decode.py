@@ -44,14 +44,15 @@ class TagColumns:
 
 
 def decode(
-    values: DataValues, tags: TagColumns, tolerance_ns: int, *, by_gateway: bool = False
+    values: DataValues, tags: TagColumns, tolerance_ns: int, *, by_gateway: bool = False, is_late: bool = False
 ) -> tuple[SampleBlock, ObjectBlock | None]:
     """Return the samples of one answer or notification, in its order, and as objects what is no number or too large.
 
     A number of a bad status is ignored. Good or uncertain status: null is bad, NaN and infinity (also after scaling)
     BAD_NOT_A_NUMBER, integers beyond 2^53 UNCERTAIN_ROUNDED; without a scale these come exactly, as objects, too. Texts,
     dates, arrays and structures come as objects only. Float (32 bits) becomes the shortest decimal that names the same
-    float32: 23.45, not 23.450000762939453. Times: see `_times`; by_gateway: those of receipt.
+    float32: 23.45, not 23.450000762939453. Times: see `_times`; by_gateway: those of receipt, uncertain where the
+    process stood still then; is_late: the answer was received late, and its clock is right.
     """
     columns = values.columns
     rows = columns.row.astype(np.intp)
@@ -62,13 +63,14 @@ def decode(
     fault[~np.isfinite(number) & (fault >= USABLE_FROM)] = Quality.BAD_NOT_A_NUMBER
     status = qualities_of(columns.status)
     quality = np.where(status < USABLE_FROM, status, np.minimum(status, fault))
-    time, doubtful = _received(values) if by_gateway else _times(values, tolerance_ns)
-    quality[doubtful & (quality >= GOOD_FROM)] = Quality.UNCERTAIN_CLOCK
+    time, doubtful = _received(values) if by_gateway else _times(values, tolerance_ns, is_late=is_late)
+    reason = Quality.UNCERTAIN_TIME if by_gateway else Quality.UNCERTAIN_CLOCK
+    quality[doubtful & (quality >= GOOD_FROM)] = reason
     number[quality < USABLE_FROM] = np.nan
     tag = columns.row + np.uint32(tags.first_tag)
     if not columns.objects:
         return SampleBlock(tag, time, number, quality), None
-    status[doubtful & (status >= GOOD_FROM)] = Quality.UNCERTAIN_CLOCK
+    status[doubtful & (status >= GOOD_FROM)] = reason
     scaled = (tags.times[rows] != 1) | (tags.by[rows] != 1) | (tags.offset[rows] != 0)
     integer = np.isin(columns.kind, _INTEGERS)
     wanted = (status >= USABLE_FROM) & ~(scaled & integer)  # a scaled integer is a measurement: its digits end anyway
@@ -80,23 +82,26 @@ def decode(
 
 
 def _received(values: DataValues) -> tuple[Times, NDArray[np.bool_]]:
-    return np.full(len(values), values.received_ns, np.int64), np.zeros(len(values), np.bool_)
+    came_ns = values.received_ns - values.late_ns
+    return np.full(len(values), came_ns, np.int64), np.full(len(values), values.late_ns > 0, np.bool_)
 
 
-def _times(values: DataValues, tolerance_ns: int) -> tuple[Times, NDArray[np.bool_]]:
+def _times(values: DataValues, tolerance_ns: int, *, is_late: bool) -> tuple[Times, NDArray[np.bool_]]:
     """Return sample times, and which of them rest on a clock that cannot be believed.
 
     The server's clock when it answered is compared with ours at receipt. Off by more than the tolerance: all samples
     get our time of receipt. Else source time, without it server time, without it receipt; old ones are legitimate, one
-    later than receipt becomes receipt, doubtful if it was later by more than the tolerance.
+    later than receipt becomes receipt, doubtful if it was later by more than the tolerance. is_late: an answer that seems
+    to be behind was received late instead: its times stand, doubtful unless a stand-still of the process explains it.
     """
     received, server = values.received_ns, values.server_clock_ns
     count = len(values)
-    if server and abs(server - received) > tolerance_ns:
+    is_behind = bool(server) and server - received < -tolerance_ns - values.late_ns
+    if server and abs(server - received) > tolerance_ns and not is_late:
         return np.full(count, received, np.int64), np.ones(count, np.bool_)
     time = np.where(values.columns.source_ns > 0, values.columns.source_ns, values.columns.server_ns)
-    time = np.where(time > 0, time, received)
-    return np.minimum(time, received), time > received + tolerance_ns
+    time = np.where(time > 0, time, received - values.late_ns)
+    return np.minimum(time, received), (time > received + tolerance_ns) | is_behind
 
 
 def _numbers(columns: ValueColumns) -> tuple[Values, Qualities]:

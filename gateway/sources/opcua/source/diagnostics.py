@@ -60,9 +60,15 @@ class Diagnostics:
         notes = "; ".join(filter(None, (self._clock_watch.note, self._notes())))
         self._queue.set_state(self.health.state(self._device.clock.monotonic(), notes))
 
-    def check_clock(self, server_ns: int, received_ns: int) -> None:
+    @property
+    def is_late(self) -> bool:
+        """Return whether the last answer was received late: its times are right, though its clock seems to be behind."""
+        return self._clock_watch.is_late
+
+    def check_clock(self, values: DataValues) -> None:
         """Compare the server's clock in an answer with ours; say in the device state by how much it is off."""
-        if self._clock_watch.check(server_ns, received_ns, self._device.clock.monotonic()):
+        now_s = self._device.clock.monotonic()
+        if self._clock_watch.check(values.server_clock_ns, values.received_ns, now_s, values.late_ns):
             note = self._clock_watch.note
             log.warning(note or "the server's clock is right again", device=self._device.name)
             self.report_state()

@@ -105,8 +105,9 @@ class EventMonitor:
         off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
         for given in values.events:
             config = self._device.config
-            is_right = abs(off_ns) <= config.clock_tolerance and config.times == "server"
-            for event in self._alarms.events_of(given, values.received_ns, is_right, names):
+            is_right = (abs(off_ns) <= config.clock_tolerance or self._diagnostics.is_late) and config.times == "server"
+            came_ns = values.received_ns - (0 if is_right else values.late_ns)
+            for event in self._alarms.events_of(given, came_ns, is_right, names):
                 self._diagnostics.statistics.events += 1
                 self._queue.push(event)
         if self._alarms.lost:

@@ -37,7 +37,7 @@ class Ingest:
 
     async def put(self, values: DataValues, *, was_read: bool = False) -> None:
         """Queue live values; waits for room. was_read: they were read, so there is no queue that could have overflowed."""
-        self._diagnostics.check_clock(values.server_clock_ns, values.received_ns)
+        self._diagnostics.check_clock(values)
         if not len(values):
             return
         statistics, gaps = self._diagnostics.statistics, self._memory.gaps
@@ -48,7 +48,7 @@ class Ingest:
             times = received_times(values, self._device.config.clock_tolerance)
             gaps.receive(rows, times, again=values.again)
         values = self._device.item_map.spread(values)
-        block, objects = self._decode(values)
+        block, objects = self._decode(values, is_late=self._diagnostics.is_late)
         self._diagnostics.check_times(values, block.quality)
         overflows = 0 if was_read else count_overflows(values.columns.status)
         if overflows:
@@ -105,9 +105,9 @@ class Ingest:
             if reading is not None:
                 self._queue.push(reading)
 
-    def _decode(self, values: DataValues) -> tuple[SampleBlock, ObjectBlock | None]:
-        config = self._device.config
-        return decode(values, self._device.columns, config.clock_tolerance, by_gateway=config.times == "gateway")
+    def _decode(self, values: DataValues, *, is_late: bool = False) -> tuple[SampleBlock, ObjectBlock | None]:
+        config, columns = self._device.config, self._device.columns
+        return decode(values, columns, config.clock_tolerance, by_gateway=config.times == "gateway", is_late=is_late)
 
     def _check_nodes(self, columns: ValueColumns) -> None:
         """Record nodes that vanish or come back while they are monitored or polled."""

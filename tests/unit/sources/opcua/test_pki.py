@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.sources.opcua.security import pki as module
 from gateway.sources.opcua.security.certificates import fingerprint
 from gateway.sources.opcua.security.pki import Pki, fault
-from tests.support.opcua_secure import certificate, peer
+from tests.support.opcua_secure import certificate, crl, issued, peer
 from tests.support.rsa_keys import SMALL_RSA_KEY as KEY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -104,3 +106,22 @@ def test_a_file_that_never_ends_is_refused_with_its_name(pki, place, kind):
     with pytest.raises((OSError, ValueError)) as refused:
         _ = pki.own(NOW), pki.lists()
     assert str(path) in fault(refused.value)
+
+
+def test_a_folder_has_room_for_so_many_files_lists_and_bytes(pki, monkeypatch):
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = issued(key, "a", None, key, ca=True)
+    lists = pki.folder / "trusted" / "crl"
+    lists.mkdir(parents=True)
+    (lists / "two.pem").write_bytes(crl(authority, key).public_bytes(Encoding.PEM) * 2)
+    pki.trust(peer(certificate(KEY)))
+    assert len(pki.lists().crls) == 2
+    for name, most, words in (("_MOST_LISTS", 1, "more than 1 revocation lists"), ("_MOST_LIST_BYTES", 100, r"two\.pem")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, most)
+            with pytest.raises(ValueError, match=words):
+                pki.lists()
+    monkeypatch.setattr(module, "_MOST_FILES", 1)
+    pki.trust(peer(certificate(KEY)))
+    with pytest.raises(ValueError, match="certs holds more than 1 files"):
+        pki.lists()

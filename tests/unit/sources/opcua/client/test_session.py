@@ -6,6 +6,7 @@ import pytest
 from asyncua.ua.uaerrors import BadSecurityPolicyRejected, BadServiceUnsupported
 
 from gateway.core.errors import NotConnected
+from gateway.core.loop_watch import LoopWatch
 from gateway.sources.opcua.client import session as client
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.history_read import HistoryReads
@@ -27,7 +28,7 @@ def connection_on(clock: ManualClock) -> AsyncuaSession:
     config = OpcUaDevice.model_validate(
         {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1", "security": "none"}
     )
-    return AsyncuaSession(config, clock, AdaptiveTimeout(1.0, clock.monotonic), NodeNames())
+    return AsyncuaSession(config, clock, AdaptiveTimeout(1.0, clock.monotonic), NodeNames(), LoopWatch())
 
 
 async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_end(monkeypatch):

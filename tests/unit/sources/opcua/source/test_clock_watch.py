@@ -58,3 +58,25 @@ def test_nothing_is_said_within_the_tolerance_without_a_clock_or_where_times_are
     assert not watch().check(NOW_NS + 5 * S, NOW_NS, 0.0)
     assert not watch().check(0, NOW_NS, 0.0)
     assert not watch(times="gateway").check(NOW_NS + 9 * YEAR * S, NOW_NS, 0.0)
+
+
+def test_an_answer_that_seems_to_be_behind_was_late_where_the_clock_was_right_before():
+    clock = watch()
+    clock.check(NOW_NS - 7 * S, NOW_NS, 0.0)
+    assert not clock.is_late, "nothing is known of this clock"
+    clock.check(NOW_NS, NOW_NS, 0.1)
+    assert not clock.is_late
+    clock.check(NOW_NS - 7 * S, NOW_NS, 7.0)
+    assert clock.is_late
+    assert clock.check(NOW_NS - 7 * S, NOW_NS, 7.0 + LASTS_S)
+    assert not clock.is_late, "so long nothing is late"
+    clock.check(NOW_NS - 9 * S, NOW_NS, 20.0)
+    assert not clock.is_late, "it was wrong before"
+
+
+def test_a_stand_still_of_the_process_explains_an_answer_that_seems_to_be_behind():
+    clock = watch()
+    assert not clock.check(NOW_NS - 9 * S, NOW_NS, 0.0, late_ns=5 * S)
+    assert clock.is_late
+    clock.check(NOW_NS - 11 * S, NOW_NS, 0.0, late_ns=5 * S)
+    assert not clock.is_late, "not so late"

@@ -1,6 +1,7 @@
 """Data values to samples: cases, and a slow oracle over arbitrary mixes."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,22 @@ def test_a_scaled_value_that_overflows_is_not_a_number():
 def test_source_times(source, server, clock_off, time, quality):
     """The last row: a server that does not tell its time is believed."""
     assert one(1.0, source_ns=source, server_ns=server, server_clock_ns=DAY_NS + clock_off)[1:] == (quality, time)
+
+
+@pytest.mark.parametrize(
+    ("late", "by_gateway", "is_late", "time", "quality"),
+    [
+        (0, False, True, DAY_NS - 9 * S, Q.UNCERTAIN_CLOCK),
+        (5 * S, False, True, DAY_NS - 9 * S, Q.GOOD),
+        (5 * S, True, False, DAY_NS - 5 * S, Q.UNCERTAIN_TIME),
+        (0, True, False, DAY_NS, Q.GOOD),
+    ],
+)
+def test_what_was_received_late_gets_no_later_time_than_its_source_says(late, by_gateway, is_late, time, quality):
+    """The clock seems to be 9 s behind; a stand-still of the process of 5 s explains it within the tolerance."""
+    given = replace(values([0], [1.0], source_ns=DAY_NS - 9 * S, server_clock_ns=DAY_NS - 9 * S), late_ns=late)
+    block, _ = decode(given, PLAIN, TOLERANCE, by_gateway=by_gateway, is_late=is_late)
+    assert (int(block.time[0]), Q(int(block.quality[0]))) == (time, quality)
 
 
 @pytest.mark.parametrize(("status", "quality"), [(0x808C0000, Q.BAD_SENSOR_FAILURE), (0x40930000, Q.UNCERTAIN_SENSOR)])
