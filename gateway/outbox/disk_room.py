@@ -37,8 +37,11 @@ def disk_usage(path: Path) -> Usage | None:
     return Usage(file, file, 0, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
 
-def shortage_text(config: OutboxConfig, usage: Usage, tags: Sequence[int], window_ns: int) -> str:
-    """Return what cannot be kept on this disk, as a sentence; an empty text where `max_bytes` finds room."""
+def shortage_text(config: OutboxConfig, usage: Usage, tags: Sequence[int], window_ns: int, *, merges: bool = True) -> str:
+    """Return what cannot be kept on this disk, as a sentence; an empty text where `max_bytes` finds room.
+
+    merges: old windows are merged before they are dropped.
+    """
     room, cause = ceiling(config, usage)
     if cause == "max_bytes":
         return ""
@@ -49,7 +52,7 @@ def shortage_text(config: OutboxConfig, usage: Usage, tags: Sequence[int], windo
     per_hour = bytes_per_hour(config, tags, window_ns)
     hours = f"about {_rounded(room / per_hour)} of all windows" if per_hour else "an unknown time"
     room_text = f"has room for {room // 2**20} MiB, not for max_bytes ({config.max_bytes // 2**20} MiB)"
-    kept = f"of an outage {hours} are kept, longer ones are merged, then dropped"
+    kept = f"of an outage {hours} are kept, longer ones are {'merged, then ' if merges else ''}dropped"
     return f"{room_text}: {free} (keep_free), {reserve}; {kept}"
 
 

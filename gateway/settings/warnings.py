@@ -41,7 +41,8 @@ def find_warnings(folder: Path, root: Root, devices: Sequence[ConfiguredDevice],
     for key, message in plugin.warnings(root.sink) if isinstance(plugin, WithWarnings) else ():
         yield f"{root_file}: {plugin.name}.{key} {message}"
     if (usage := disk_usage(root.outbox.path)) is not None:
-        text = shortage_text(root.outbox, usage, [len(device.tags) for device in devices], root.window.length)
+        tags, merges = [len(device.tags) for device in devices], root.window.late == "merge"
+        text = shortage_text(root.outbox, usage, tags, root.window.length, merges=merges)
         yield from [f"{root_file}: outbox.path: the disk of {root.outbox.path} {text}"] if text else []
     if text := plain_text(root.outbox):
         yield f"{root_file}: {text}"

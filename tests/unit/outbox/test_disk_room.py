@@ -42,6 +42,9 @@ def test_a_small_disk_says_how_many_hours_it_keeps() -> None:
     assert 4 < hours < 8, "100 tags a second: 4 KiB each"
     assert f"about {hours:.1f} h of all windows" in text
     assert "has room for 77 MiB, not for max_bytes (1024 MiB)" in text
+    assert "longer ones are merged, then dropped" in text
+    text = shortage_text(config(), empty(100 * MIB, 95 * MIB), [100], SECOND, merges=False)
+    assert "longer ones are dropped" in text
     assert "10 MiB of these are left to others (keep_free)" in text
 
 
