@@ -2,27 +2,27 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
 from gateway import __version__
 from gateway.app.configuration_state import ConfigurationState
-from gateway.app.layout import build_layout
+from gateway.app.layout import build_layout, change_layout
+from gateway.app.next_configuration import NextConfiguration, build_sources
 from gateway.core.clock import Clock
 from gateway.core.config_types import existing_files, trust_files
 from gateway.core.events.event import Event
 from gateway.core.loop_watch import LoopWatch
 from gateway.core.messages import DeviceState, Loss, Message
-from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
+from gateway.core.ports.layout import HealthReporter, MessageObserver
 from gateway.core.ports.layout_plugin import LayoutServices
 from gateway.core.ports.observer import DataObserver
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.sink import Certificate, Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
 from gateway.core.ports.source import Source
-from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
@@ -35,9 +35,9 @@ from gateway.runtime.change_watch import ChangeWatch
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.queue_tap import QueueTap
-from gateway.runtime.restart import RestartSchedule
+from gateway.runtime.reload_requests import ReloadRequests
+from gateway.runtime.running_source import RunningSource
 from gateway.runtime.status import StatusBoard
-from gateway.runtime.supervisor import Supervisor
 from gateway.settings import Settings
 from gateway.stages.stage_chain import StageChain
 
@@ -52,9 +52,10 @@ def new_boot(clock: Clock) -> str:
 class GatewayParts:
     """All parts of one gateway, connected and not yet started. Built without I/O."""
 
-    def __init__(self, settings: Settings, clock: Clock, restarts: RestartSchedule) -> None:
+    def __init__(self, settings: Settings, clock: Clock, requests: ReloadRequests) -> None:
         root, table = settings.root, settings.table
         self.settings = settings
+        self.requests = requests
         self.clock = clock
         self.boot = new_boot(clock)
         self.started_ms = clock.now_ns() // 1_000_000
@@ -80,7 +81,7 @@ class GatewayParts:
             merge=merge_windows if root.window.late == "merge" else None,
             report=self.report,
         )
-        layout = self._build_layout()
+        self.layout = layout = build_layout(settings.layout_scope, self._layout_services(settings))
         queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock, self.live)
         self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
@@ -90,11 +91,7 @@ class GatewayParts:
         policy = plugin.policy(root.sink, clock.monotonic())
         self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
         self.changes = ChangeWatch(_trust_places(settings), self.outbox.watermarks, self.report, clock)
-        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts, self.pipeline.loop_watch))
-        self.supervisors = [
-            Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
-            for source in self.sources
-        ]
+        self.sources = [self.running(source) for source in build_sources(settings, None, self.source_services(settings))]
 
     @property
     def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | LoopWatch | Historian]:
@@ -134,9 +131,49 @@ class GatewayParts:
             **self.certificates.days_left(),
         }
 
-    def _build_layout(self) -> Layout:
-        settings = self.settings
-        services = LayoutServices(
+    def running(self, source: Source, settings: Settings | None = None) -> RunningSource:
+        """Return a source of the present settings, or of others, as it is run."""
+        return RunningSource(source, (settings or self.settings).table, self.pipeline, self.clock)
+
+    def source_services(self, settings: Settings) -> SourceServices:
+        """Return what the sources of a configuration are built into."""
+
+        def take_tags(device: int) -> None:
+            self.requests.request_device(settings.table.devices[device])
+
+        return SourceServices(self.clock, self.outbox.watermarks, take_tags, self.pipeline.loop_watch)
+
+    def stages(self, settings: Settings) -> StageChain:
+        """Return new stages for a configuration."""
+        return _stages(settings, self.clock.now_ns(), self.live)
+
+    def take(self, following: NextConfiguration) -> None:
+        """Go over to another configuration, at once: from the next block on everything is as it says.
+
+        Sources of devices that are connected anew have ended, and are not among `sources`.
+        """
+        settings, move = following.settings, following.move
+
+        def adopt() -> None:
+            self.encoder.adopt(following.encoder)
+            self.configuration.follow(settings)
+            self.text.adopt(settings.hash, settings.table, self.configuration.not_running)
+            names = settings.table.devices
+            stay = {old: new for old, new in move.devices.items() if names[new] not in following.reconnected}
+            self.board.take_over(len(names), stay)
+            self.live.take_table(settings.table, move, self.clock.now_ns())
+            changed = {*following.difference.added, *following.difference.changed}
+            change_layout(self.layout, following.scope, self._layout_services(settings), changed)
+            for source in self.sources:
+                source.move(move)
+
+        self.pipeline.take_over(following.stages, settings.table, move, adopt)
+        self.settings = settings
+        self.changes.follow(_trust_places(settings))
+        self.sources += [self.running(source) for source in following.sources]
+
+    def _layout_services(self, settings: Settings) -> LayoutServices:
+        return LayoutServices(
             settings.table,
             self.clock,
             {"Boot": self.boot, "Version": __version__, "Config": settings.hash},
@@ -145,7 +182,6 @@ class GatewayParts:
             wake=self.board.wake,
             state_file=settings.root.outbox.path,
         )
-        return build_layout(settings.layout_scope, services)
 
     def _online(self, states: Mapping[int, DeviceState]) -> bytes:
         more = self.certificates.ends, self._memory_only(), self.configuration.fields
@@ -188,11 +224,3 @@ def _trust_places(settings: Settings) -> list[Path]:
 
 def _certificates(sink: Sink) -> Sequence[Certificate]:
     return sink.certificates if isinstance(sink, Certified) else ()
-
-
-def _sources(
-    settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule, watch: LoopWatch
-) -> Iterator[Source]:
-    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]), watch)
-    for plugin, entries in settings.by_plugin():
-        yield from plugin.build(entries, services)

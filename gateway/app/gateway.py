@@ -1,23 +1,29 @@
 """One run of a gateway: its parts start in order, and stop in order."""
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 import structlog
 
 from gateway import __version__
 from gateway.app.cancel import cancel
 from gateway.app.compose import GatewayParts
+from gateway.app.folder_watch import FolderWatch
+from gateway.app.keeper import keep_what_runs
+from gateway.app.reload_record import ReloadRecord
+from gateway.app.reloader import Reloader
 from gateway.app.status_line import status_line
 from gateway.app.web_view import web_server
 from gateway.core.clock import Clock
-from gateway.core.errors import ConfigError, Unsaved
-from gateway.core.events.gateway import ConfigurationLoaded, ConfigurationReloaded, UncleanStop
+from gateway.core.errors import Unsaved
+from gateway.core.events.gateway import ConfigurationLoaded, UncleanStop
 from gateway.outbox.records import PreviousBoot
-from gateway.runtime.restart import RestartSchedule
+from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
-from gateway.settings import Settings, load
+from gateway.settings import Settings
 
 log = structlog.get_logger("app")
 
@@ -25,56 +31,57 @@ OFFLINE_S = 2.0
 """With half a second for the last status and two for the goodbye, a broker that answers nothing delays a stop by 4.5 s."""
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
-_CONFIG_RETRY_S = 60.0
 
 
 class Gateway:
     """One gateway, not yet started. Built without I/O."""
 
-    def __init__(self, settings: Settings, clock: Clock, restarts: RestartSchedule) -> None:
+    def __init__(self, settings: Settings, clock: Clock, requests: ReloadRequests) -> None:
         self.settings = settings
         self.clock = clock
-        self.restarts = restarts
-        self.parts = GatewayParts(settings, clock, restarts)
+        self.parts = GatewayParts(settings, clock, requests)
+        self.reloader = Reloader(self.parts, requests, clock, ReloadRecord(settings.root.outbox.path))
         self.web = web_server(self.parts)
 
     async def run(
         self, stop: asyncio.Event, notifier: Notifier, *, offline_s: float = OFFLINE_S, close_s: float = 5.0
-    ) -> Settings | None:
+    ) -> None:
         """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them with its exception.
 
-        Returns None after `stop`, or the settings of the next run where a restart is due.
         offline_s, close_s: the longest wait in a stop, for the brokers to take the last messages and for each part to end.
         """
         parts = self.parts
         await parts.outbox.open()
         orderly = False
-        following = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 outbox = tasks.create_task(parts.outbox.run(), name="outbox")
                 publisher = tasks.create_task(parts.publisher.run(), name="publisher")
                 self._report_start()
                 pipeline = tasks.create_task(parts.pipeline.run(), name="pipeline")
-                collecting = [tasks.create_task(s.run(), name=f"source {n}") for n, s in enumerate(parts.supervisors)]
+                for source in parts.sources:
+                    source.start(tasks)
                 stats_s = self.settings.root.publish.stats / 1e9
-                telemetry = publish_stats(parts.sources, parts.stats, parts.encoder, parts.outbox, self.clock, stats_s)
-                collecting.append(tasks.create_task(telemetry, name="telemetry"))
-                collecting += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
-                collecting.append(tasks.create_task(self.web.run(), name="web"))
+                reloading = [tasks.create_task(one, name=name) for name, one in self._reloading(tasks).items()]
+                telemetry = publish_stats(
+                    lambda: parts.sources, parts.stats, parts.encoder, parts.outbox, self.clock, stats_s
+                )
+                beside = [tasks.create_task(telemetry, name="telemetry")]
+                beside += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
+                beside.append(tasks.create_task(self.web.run(), name="web"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
                 log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
-                following = await self._wait_for_end(stop, tasks, close_s)
-                why = "stopped" if following is None else f"starts anew: {self.restarts.reason}"
-                notifier.send(*(["STOPPING=1"] if following is None else ["WATCHDOG=1", f"STATUS={why}"]))
-                log.info("stopping", reason=why)
-                await cancel(collecting, close_s)
+                await stop.wait()
+                notifier.send("STOPPING=1")
+                log.info("stopping")
+                await cancel(reloading, close_s)
+                await cancel([*beside, *(source.task for source in parts.sources if source.task)], close_s)
                 await cancel([pipeline], close_s)
                 parts.pipeline.flush()
                 await parts.close_history(close_s)
-                await parts.publisher.stop(offline_s, why)
+                await parts.publisher.stop(offline_s, "stopped")
                 await cancel([publisher, watchdog, outbox], close_s)
                 await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block
                 orderly = True
@@ -84,43 +91,21 @@ class Gateway:
         if parts.outbox.unsaved:
             raise Unsaved(f"{parts.outbox.unsaved} messages are lost")
         log.info("stopped")
-        return following
 
-    async def _wait_for_end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup, close_s: float) -> Settings | None:
-        """Wait for `stop`, or until a restart is due and there are valid settings for it."""
-        stopping = tasks.create_task(stop.wait(), name="stop")
-        changing = tasks.create_task(self._changed_settings(), name="changed settings")
-        await asyncio.wait([stopping, changing], return_when=asyncio.FIRST_COMPLETED)
-        following = None if stop.is_set() else changing.result()
-        await cancel([stopping, changing], close_s)
-        return following
-
-    async def _changed_settings(self) -> Settings:
-        """Return the settings with the tags that have changed, once they are due.
-
-        A configuration that has become invalid meanwhile does not replace the one that runs: an event reports that, and the
-        folder is loaded again every minute.
-        """
-        reported = ""
-        while True:
-            reason = await self.restarts.due()
-            try:
-                settings = await asyncio.to_thread(load, self.settings.folder)
-            except ConfigError as error:
-                if reported != (reported := str(error.problems[0])):
-                    now_ns, running = self.clock.now_ns(), self.settings.hash
-                    self.parts.report(
-                        ConfigurationReloaded(
-                            time_ns=now_ns, result="refused", reason=reason, config=running, changes=[], problem=reported
-                        )
-                    )
-                    self.parts.changes.report_refused(self.settings.folder, reported)
-                await self.clock.sleep(_CONFIG_RETRY_S)
-                continue
-            if settings.hash != self.settings.hash:
-                self.restarts.restarting(reason)
-                return settings
-            self.restarts.withdraw()
+    def _reloading(self, tasks: asyncio.TaskGroup) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what takes, looks for and keeps changed configurations, by the name of its task."""
+        parts, clock = self.parts, self.clock
+        watch = FolderWatch(
+            self.settings.folder,
+            lambda: parts.settings.root.reload.watch,
+            lambda: parts.requests.request("the folder has changed"),
+            clock,
+        )
+        return {
+            "reload": self.reloader.run(tasks),
+            "folder watch": watch.run(),
+            "keeper": keep_what_runs(parts, self.reloader, clock),
+        }
 
     def _report_start(self) -> None:
         """Publish the events of the start: which configuration runs, and which runs before ended in a crash."""
@@ -140,7 +125,6 @@ class Gateway:
                 config=self.settings.hash,
                 devices=len(table.devices),
                 tags=len(table),
-                reason=self.restarts.reason or None,
             )
         )
         for event in parts.configuration.events(now):

@@ -1,6 +1,8 @@
 """The layout of one gateway, from the plug-ins that its configuration chooses."""
 
-from gateway.core.ports.layout import Layout
+from collections.abc import Collection, Iterator
+
+from gateway.core.ports.layout import Layout, TableFollower
 from gateway.core.ports.layout_plugin import LayoutScope, LayoutServices
 from gateway.encoding.per_device import PerDevice
 from gateway.encoding.topics import Topics
@@ -12,10 +14,28 @@ def build_layout(scope: LayoutScope, services: LayoutServices) -> Layout:
     default = LAYOUTS[scope.config.layout].build(scope, None, services)
     if not scope.is_per_device:
         return default
+    names = [device.name for device in scope.devices]
+    own = dict(_own_layouts(scope, services, names))
+    return PerDevice(default, {topic: layout for topic, layout in own.items() if layout != default})
+
+
+def change_layout(layout: Layout, scope: LayoutScope, services: LayoutServices, changed: Collection[str]) -> None:
+    """Have a layout go over to other devices.
+
+    changed: those that are new, or not as they were; others keep what they know.
+    """
+    if isinstance(layout, PerDevice):
+        topics = Topics.of(scope.root, scope.gateway, [device.name for device in scope.devices])
+        stay = [topics.of_device(row) for row, name in enumerate(topics.devices) if name not in changed]
+        known = {topic: layout.own[topic] for topic in stay if topic in layout.own}
+        layout.adopt(known | dict(_own_layouts(scope, services, changed)))
+    elif isinstance(layout, TableFollower):
+        layout.take_table(services.table, changed)
+
+
+def _own_layouts(scope: LayoutScope, services: LayoutServices, names: Collection[str]) -> Iterator[tuple[str, Layout]]:
+    """Yield the layouts of these devices, each with what the device's topics begin with."""
     topics = Topics.of(scope.root, scope.gateway, [device.name for device in scope.devices])
-    own: dict[str, Layout] = {}
     for number, device in enumerate(scope.devices):
-        layout = LAYOUTS[device.own.over(scope.config).layout].build(scope, number, services)
-        if layout != default:
-            own[topics.of_device(number)] = layout
-    return PerDevice(default, own) if own else default
+        if device.name in names:
+            yield topics.of_device(number), LAYOUTS[device.own.over(scope.config).layout].build(scope, number, services)

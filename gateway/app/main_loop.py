@@ -13,13 +13,13 @@ from gateway.app.gateway import Gateway
 from gateway.app.loop_faults import quiet_peers
 from gateway.app.tag_discovery import discover_tags
 from gateway.core.clock import SystemClock
-from gateway.runtime.restart import RestartSchedule
+from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.watchdog import Notifier
 from gateway.settings import Settings
 
 log = structlog.get_logger("app")
 
-IGNORED_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+IGNORED_SIGNALS: Final = (signal.SIGUSR1, signal.SIGUSR2)
 
 _DISCOVERY_CLOSE_S = 5.0
 _MORE_TIME: Final = "EXTEND_TIMEOUT_USEC=60000000"
@@ -27,12 +27,11 @@ _MORE_TIME: Final = "EXTEND_TIMEOUT_USEC=60000000"
 
 
 def _log_ignored(number: signal.Signals) -> None:
-    hint = "to take a changed configuration, restart" if number is signal.SIGHUP else "it has no meaning here"
-    log.warning("signal ignored", signal=number.name, hint=hint)
+    log.warning("signal ignored", signal=number.name, hint="it has no meaning here")
 
 
 async def run(settings: Settings) -> None:
-    """Run a gateway until SIGTERM or SIGINT, and start it anew when a device's tags change.
+    """Run a gateway until SIGTERM or SIGINT. SIGHUP has it take the changed configuration, once it runs.
 
     Other signals that end a process by default, and that a person or a log rotation may send, are logged and do nothing.
     Raises ConfigError when a part finds the configuration unusable.
@@ -44,11 +43,13 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     for number in IGNORED_SIGNALS:
         loop.add_signal_handler(number, partial(_log_ignored, number))
+    requests = ReloadRequests()
+    loop.add_signal_handler(signal.SIGHUP, requests.request, "SIGHUP")
     with ShortCollections() as collections:
-        await _run(settings, stop, collections)
+        await _run(settings, stop, requests, collections)
 
 
-async def _run(settings: Settings, stop: asyncio.Event, collections: ShortCollections) -> None:
+async def _run(settings: Settings, stop: asyncio.Event, requests: ReloadRequests, collections: ShortCollections) -> None:
     clock, notifier = SystemClock(), Notifier()
     notifier.send(_MORE_TIME, "STATUS=asking devices for their tags")
     collections.settle()
@@ -57,15 +58,9 @@ async def _run(settings: Settings, stop: asyncio.Event, collections: ShortCollec
     await asyncio.wait([discovery, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if discovery.done():
-        restarts = RestartSchedule(clock)
-        following: Settings | None = discovery.result()
-        while following is not None:
-            notifier.send(_MORE_TIME, "STATUS=starting")
-            gateway = await asyncio.to_thread(Gateway, following, clock, restarts)
-            notifier.send("WATCHDOG=1")
-            following = await gateway.run(stop, notifier)
-            if following is not None:
-                del gateway
-                collections.settle()
+        notifier.send(_MORE_TIME, "STATUS=starting")
+        gateway = await asyncio.to_thread(Gateway, discovery.result(), clock, requests)
+        notifier.send("WATCHDOG=1")
+        await gateway.run(stop, notifier)
     else:
         await cancel([discovery], _DISCOVERY_CLOSE_S)

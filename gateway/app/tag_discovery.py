@@ -1,7 +1,7 @@
 """Tag discovery before the start of the gateway: devices report which tags they have."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import structlog
@@ -23,6 +23,17 @@ async def discover_tags(settings: Settings, clock: Clock) -> Settings:
 
     For a device that does not answer, the tags found last time are used. Raises ConfigError as `load` does.
     """
+    if not await ask_for_tags(settings, clock):
+        return settings
+    found = await asyncio.to_thread(load_for_run, settings.folder)
+    for warning in found.warnings:
+        if warning not in settings.warnings:
+            log.warning("configuration", warning=warning)
+    return found
+
+
+async def ask_for_tags(settings: Settings, clock: Clock, names: Collection[str] | None = None) -> bool:
+    """Have devices, all or those of these names, write which tags they have. Returns whether any file is another one now."""
     changed = False
 
     async def discover(plugin: TagDiscoverable[Any, Any], config: Any, tags: Sequence[Any]) -> None:
@@ -39,18 +50,14 @@ async def discover_tags(settings: Settings, clock: Clock) -> Settings:
     discoverable = [
         (plugin, entry)
         for plugin, entry in zip(settings.plugins, settings.entries, strict=True)
-        if isinstance(plugin, TagDiscoverable) and plugin.needs_discovery(entry.config, entry.tags)
+        if isinstance(plugin, TagDiscoverable)
+        and (names is None or entry.config.name in names)
+        and plugin.needs_discovery(entry.config, entry.tags)
     ]
     if discoverable:
         names = ", ".join(entry.config.name for _, entry in discoverable)
-        log.info("asking devices for tags and units, before the start", devices=names, at_most_s=_DISCOVERY_S)
+        log.info("asking devices for tags and units", devices=names, at_most_s=_DISCOVERY_S)
     async with asyncio.TaskGroup() as tasks:
         for plugin, entry in discoverable:
             tasks.create_task(discover(plugin, entry.config, entry.tags), name=f"tag discovery of {entry.config.name}")
-    if not changed:
-        return settings
-    found = await asyncio.to_thread(load_for_run, settings.folder)
-    for warning in found.warnings:
-        if warning not in settings.warnings:
-            log.warning("configuration", warning=warning)
-    return found
+    return changed

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gateway import __version__
 from gateway.app.compose import GatewayParts
+from gateway.app.web_history import history_of
 from gateway.core.plural import counted
 from gateway.core.ports.device_tools import Discoverable, Plannable, Readable
 from gateway.core.ports.plugin import Plugin
@@ -24,14 +25,19 @@ _ANSWER_S: Final = 0.01
 
 def gateway_view(parts: GatewayParts) -> GatewayView:
     """Return the view of a gateway's parts."""
-    settings, root = parts.settings, parts.settings.root
+    root = parts.settings.root
     outbox = root.outbox
-    facts = {
-        entry.config.name: _facts(plugin, entry.config)
-        for plugin, entry in zip(settings.plugins, settings.entries, strict=True)
-    }
+    known: tuple[Settings | None, dict[str, DeviceFacts]] = (None, {})
+
+    def about_device(name: str) -> DeviceFacts:
+        nonlocal known
+        if known[0] is not (settings := parts.settings):  # a reload brings others
+            entries = zip(settings.plugins, settings.entries, strict=True)
+            known = settings, {entry.config.name: _facts(plugin, entry.config) for plugin, entry in entries}
+        return known[1].get(name, DeviceFacts("", "", ""))
+
     return GatewayView(
-        identity=Identity(root.name, __version__, parts.boot, parts.started_ms, settings.hash),
+        identity=Identity(root.name, __version__, parts.boot, parts.started_ms, parts.settings.hash),
         live=parts.live,
         now_ns=parts.clock.now_ns,
         outbox=lambda: parts.outbox.stats,
@@ -45,9 +51,10 @@ def gateway_view(parts: GatewayParts) -> GatewayView:
         stuck=lambda: _stuck(parts),
         sink_fault=parts.health,
         certificates=lambda: parts.certificates.ends,
-        about_device=lambda name: facts.get(name, DeviceFacts("", "", "")),
-        configuration=lambda: [asdict(one) for one in settings_with_origins(settings)],
-        plan=lambda: _plan(settings),
+        about_device=about_device,
+        configuration=lambda: [asdict(one) for one in settings_with_origins(parts.settings)],
+        plan=lambda: _plan(parts.settings),
+        history=history_of(parts.live, parts.history),
     )
 
 

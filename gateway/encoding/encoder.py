@@ -42,6 +42,12 @@ class Encoder:
         self._summary_topics = [topics.summary(device) for device in range(len(table.devices))]
         self._first_ids = np.array([table.range_of(d)[0] for d in range(len(table.devices))], np.int64)
 
+    def adopt(self, fresh: "Encoder") -> None:
+        """Go on with the tables of an encoder that was built for another configuration; numbers go on by topic."""
+        self._topics, self._table, self._rows = fresh._topics, fresh._table, fresh._rows
+        self._window_topics, self._summary_topics = fresh._window_topics, fresh._summary_topics
+        self._first_ids = fresh._first_ids
+
     def windows(self, block: WindowBlock) -> list[Message]:
         """Return one message per device with rows (more for very large devices), in lane WINDOW."""
         return self._messages(block, self._window_topics, Lane.WINDOW)
@@ -167,6 +173,11 @@ class StatusText:
         self.refused: Mapping[str, str] = {}
         self._head = {"boot": boot, "version": version, "config": config}
         self._table = table
+
+    def adopt(self, config: str, table: TagTable, refused: Mapping[str, str]) -> None:
+        """Describe another configuration from now on."""
+        self._head = self._head | {"config": config}
+        self._table, self.refused = table, refused
 
     def online(
         self,

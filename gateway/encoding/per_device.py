@@ -18,6 +18,15 @@ class PerDevice:
         self._usual = usual
         self._own = own
 
+    def adopt(self, own: Mapping[str, Layout]) -> None:
+        """Use other layouts of devices from now on."""
+        self._own = own
+
+    @property
+    def own(self) -> Mapping[str, Layout]:
+        """Return the layouts of devices that have chosen one, by what their topics begin with."""
+        return self._own
+
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """Return the packets that the device's layout makes."""
         return self._layout_of(message).packets(message, hist=hist, most_bytes=most_bytes)

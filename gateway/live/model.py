@@ -9,7 +9,7 @@ import numpy as np
 from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, WindowBlock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
-from gateway.core.ports.source import Source
+from gateway.core.ports.source import Served
 from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.live.events import ActiveAlarm, RecentEvents, RecordedEvent
@@ -59,7 +59,7 @@ class PartReadings:
 
     states: Callable[[], Mapping[int, DeviceState]]
     """The newest state of each device."""
-    sources: Callable[[], Sequence[Source]]
+    sources: Callable[[], Sequence[Served]]
     """The connections to the field."""
     event_counts: Callable[[], Mapping[str, int]]
     """How many events of each kind there were since the start."""

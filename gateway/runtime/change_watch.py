@@ -42,6 +42,10 @@ class ChangeWatch:
             if before:
                 self._report_change("configuration_changed", folder, f"configuration {new_hash}, before {before}")
 
+    def follow(self, places: Sequence[Path]) -> None:
+        """Look at the trusted files of another configuration from now on; those that it names anew are reported as added."""
+        self._places = places
+
     def report_refused(self, folder: Path, problem: str) -> None:
         """Report a configuration that is not taken, because it has a problem."""
         self._report_change("configuration_changed", folder, problem, is_accepted=False)

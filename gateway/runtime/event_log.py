@@ -22,6 +22,10 @@ class EventLog:
         self._table = table
         self._observer = observer or Unobserved()
 
+    def adopt(self, table: TagTable) -> None:
+        """Name devices as another table does."""
+        self._table = table
+
     def record(self, event: Event) -> None:
         """Count the event, and log it at its level with its own fields."""
         self.counts[event.kind] += 1

@@ -1,6 +1,6 @@
 """The pipeline: gives samples to the stages, closes windows in time, hands messages to the outbox."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, WindowBlock
@@ -13,6 +13,7 @@ from gateway.core.messages import DeviceState, Message
 from gateway.core.ports.observer import DataObserver, Unobserved
 from gateway.core.ports.outbox import MessageQueue
 from gateway.core.quality import Quality
+from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.runtime.event_log import EventLog
 from gateway.runtime.status import StatusBoard
@@ -56,6 +57,14 @@ class Stages(Protocol):
 
     def flush(self, now_ns: int) -> Any:
         """Close all windows."""
+        ...
+
+    def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> Any:
+        """Return what is known of tags that end."""
+        ...
+
+    def take_over(self, other: Any, move: TagMove, now_ns: int) -> None:
+        """Go on where other stages have stopped."""
         ...
 
 
@@ -146,6 +155,18 @@ class Pipeline:
         if is_news:
             self.report(DeviceStateChanged(time_ns=now, device=state.device, state=state.state, reason=state.reason))
         return is_news
+
+    def take_over(self, stages: Stages, table: TagTable, move: TagMove, adopt: Callable[[], None]) -> None:
+        """Go on with the stages of another tag table. What is known of tags that end is published first.
+
+        adopt: called in between, has all other parts go over to the new table.
+        """
+        now = self._clock.now_ns()
+        self._publish(self._stages.retire(move.gone, move, now))
+        adopt()
+        stages.take_over(self._stages, move, now)
+        self._stages, self._table = stages, table
+        self.event_log.adopt(table)
 
     async def run(self) -> None:
         """Close windows when they are due, for ever, and handle steps of the wall clock. Never returns."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from gateway.core.messages import DeviceState
 
@@ -38,6 +39,14 @@ class StatusBoard:
     def states(self) -> Mapping[int, DeviceState]:
         """Return the newest states by device row."""
         return self._states
+
+    def take_over(self, devices: int, rows: Mapping[int, int]) -> None:
+        """Go on with other devices. rows: the new row of each that stays as it is, by its row; the others are starting."""
+        states = {row: DeviceState(row, "down", "starting") for row in range(devices)}
+        for before, now in rows.items():
+            states[now] = replace(self._states[before], device=now)
+        self._states = states
+        self._changed.set()
 
     def wake(self) -> None:
         """Make `changed` return although no state is new: another part of the status has changed."""

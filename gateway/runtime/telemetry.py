@@ -6,7 +6,7 @@ from typing import Protocol
 from gateway.core.clock import Clock
 from gateway.core.messages import Message
 from gateway.core.ports.outbox import MessageQueue
-from gateway.core.ports.source import Source
+from gateway.core.ports.source import Served
 
 
 class Encoding(Protocol):
@@ -18,7 +18,7 @@ class Encoding(Protocol):
 
 
 async def publish_stats(
-    sources: Sequence[Source],
+    sources: Callable[[], Sequence[Served]],
     own: Callable[[], Mapping[str, float | str]],
     encoder: Encoding,
     outbox: MessageQueue,
@@ -27,11 +27,15 @@ async def publish_stats(
 ) -> None:
     """Publish one message per device and interval, and one of the gateway's own at the end of each. Never returns.
 
-    The messages are spread evenly over the interval, so that they do not come in bursts. own: the gateway's own counters.
+    The messages are spread evenly over the interval, so that they do not come in bursts. sources: returns those that run.
+    own: the gateway's own counters.
     """
     while True:
-        for source in sources:
-            await clock.sleep(interval_s / len(sources))
+        present = sources()
+        for source in present:
+            await clock.sleep(interval_s / len(present))
             for device, stats in source.stats().items():
                 outbox.put(encoder.stats(device, stats, clock.now_ns()))
+        if not present:
+            await clock.sleep(interval_s)
         outbox.put(encoder.stats(None, own(), clock.now_ns()))

@@ -38,10 +38,10 @@ class DevicePart:
         return str(self.entry.config.name)
 
     def definition(self, tag: int) -> tuple[Any, ...]:
-        """Return what one tag means: how it is read, limits, detectors, formula; equal for tags that mean the same."""
+        """Return what one tag means: where it is read, limits, detectors, formula; equal for tags that mean the same."""
         own = self.entry.tags[tag] if tag < len(self.entry.tags) else None
         formulas = [(one.tree, [self.tags[o].name for o in one.operands]) for one in self.formulas if one.tag == tag]
-        return own, self.policies[tag], replace(self.tags[tag], id=0), formulas
+        return own, self.policies[tag], replace(self.tags[tag], id=0, interval_ns=0), formulas
 
 
 def device_parts(settings: Settings) -> dict[str, DevicePart]:

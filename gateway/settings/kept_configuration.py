@@ -84,13 +84,13 @@ def load_for_run(folder: Path) -> Settings:
     if kept is None or not known:
         return settings
     mixed = with_kept(settings, kept, known)
-    if any(_faults(mixed)):
+    if any(faults_of_layouts(mixed)):
         return settings
     refused = tuple(replace(one, is_kept=one.name in known) for one in settings.refused)
     return replace(mixed, refused=refused)
 
 
-def _faults(settings: Settings) -> Iterator[Any]:
+def faults_of_layouts(settings: Settings) -> Iterator[Any]:
     """Yield what layouts find wrong with a mixture of two configurations."""
     from gateway.plugins import LAYOUTS
 

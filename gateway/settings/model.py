@@ -20,6 +20,7 @@ from gateway.outbox.config import OutboxConfig
 from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.derived_model import derived_model
 from gateway.settings.publish_model import DevicePublish, Publish
+from gateway.settings.reload_config import ReloadConfig
 from gateway.settings.secrets import SecretReference
 from gateway.settings.secrets_config import SecretsConfig
 from gateway.settings.sink_sections import SinkSections
@@ -53,6 +54,8 @@ class Root(SinkSections):
     """What is sent, and how it looks."""
     defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
     """Values for tags that do not say otherwise."""
+    reload: ReloadConfig = Field(default_factory=ReloadConfig)
+    """How a running gateway takes a changed configuration."""
     secrets: SecretsConfig = Field(default_factory=SecretsConfig)
     """Where `!secret NAME` is looked for."""
     web: WebConfig = Field(default_factory=WebConfig)

@@ -24,7 +24,7 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
-from gateway.runtime.restart import RestartSchedule
+from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.watchdog import Notifier
 from gateway.settings.load_folder import load
 from tests.bench.outbox_work import DEVICES, windows
@@ -123,7 +123,7 @@ async def drain(folder: Path) -> dict[str, float]:
     stop = asyncio.Event()
     with _server() as port:
         clock = SystemClock()
-        gateway = Gateway(load(write_config(folder, broker.url, _devices(port))), clock, RestartSchedule(clock))
+        gateway = Gateway(load(write_config(folder, broker.url, _devices(port))), clock, ReloadRequests())
         watch = Watch(gateway)
         running = asyncio.create_task(gateway.run(stop, Notifier()))
         try:

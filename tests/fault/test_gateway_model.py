@@ -65,38 +65,31 @@ async def flap(server: AsyncuaServer) -> None:
 
 
 async def test_a_new_node_is_a_tag_without_anybody_touching_the_gateway(tmp_path: Path, mosquitto: str) -> None:
-    """A new boot with the new tag, in the same process; status and events say why; every message of both boots arrives."""
-    async with plant(tmp_path, mosquitto, "restart") as (server, line):
-        pid, before = line.gateway.process.pid, line.windows("server")[-1].payload["boot"]
+    """In the same run, at once; no other device notices; events say so; every message arrives."""
+    async with plant(tmp_path, mosquitto, "take") as (server, line):
+        boot = line.windows("server")[-1].payload["boot"]
         await add(server, "v2")
         await eventually(line, lambda: shown(line) == {"v0", "v1", "v2"}, 60)
-        after = line.windows("server")[-1].payload["boot"]
         assert line.windows("server")[-1].payload["tags"]["v2"]["last"] == 7.0
-        assert (line.gateway.process.pid, line.gateway.process.poll()) == (pid, None)
-        assert after > before
-        await line.more_windows(2)
+        assert line.windows("server")[-1].payload["boot"] == boot
         (event,) = models(line)
-        assert (event.payload["restart"], event.payload["names"], event.payload["boot"]) == (True, ["v2"], before)
-        last = [m.payload for m in line.subscriber.of("/status") if m.payload["state"] == "offline"][-1]
-        assert (last["boot"], last["reason"]) == (before, "starts anew: the tags of server have changed")
-        began = [m.payload for m in line.subscriber.of("/test/event") if m.payload["kind"] == "configuration"][-1]
-        assert (began["boot"], began["reason"]) == (after, "the tags of server have changed")
-        assert not [m for m in line.subscriber.of("/test/event") if m.payload["kind"] == "unclean_stop"]
+        assert (event.payload["taken"], event.payload["names"]) == (True, ["v2"])
+        (taken,) = [m.payload for m in line.subscriber.of("/test/event") if m.payload["kind"] == "reload"]
+        assert (taken["result"], taken["reason"]) == ("applied", "the tags of server have changed")
+        assert taken["changes"] == ["server is changed: 1 tag new (v2)"]
+        await line.more_windows(2)
+        starts = [m.payload["ts"] for m in line.windows() if m.payload["boot"] == boot]
+        assert starts == list(range(starts[0], starts[0] + 1000 * len(starts), 1000))
         ledger = Ledger(from_start=True)
         for m in line.subscriber.messages:
             if not m.retain and m.topic.endswith(("/window", "/event", "/summary")):
                 ledger.add(m.topic, m.payload, is_repeated=m.dup, is_kept=False)
         report = ledger.report()
         assert report.complete, report
-        assert {before, after} <= {row.boot for row in report.rows if row.topic.endswith("/press/window")}
-
         flapping = asyncio.create_task(flap(server))
-        await eventually(line, lambda: len(models(line)) == 2, 90)
+        await eventually(line, lambda: len(models(line)) >= 2, 90)
         await line.more_windows(3)
         flapping.cancel()
-        assert models(line)[1].payload["restart_in_s"] > 100, "told once a minute at most, and taken after five"
-        assert line.windows("server")[-1].payload["boot"] == after, "not again within five minutes"
-        assert len(models(line)) == 2
         assert line.gateway.terminate() == 0, "a stop does not wait for it"
 
 
@@ -106,7 +99,7 @@ async def test_a_change_is_only_told_unless_more_is_wanted(tmp_path: Path, mosqu
         await add(server, "v2")
         await eventually(line, lambda: bool(models(line)), 60)
         await line.more_windows(3)
-        assert "restart" not in models(line)[0].payload
+        assert "taken" not in models(line)[0].payload
         assert shown(line) == {"v0", "v1"}
         assert line.windows()[-1].payload["boot"] == boot
         line.gateway.terminate()
@@ -115,22 +108,18 @@ async def test_a_change_is_only_told_unless_more_is_wanted(tmp_path: Path, mosqu
 
 
 async def test_a_configuration_that_is_bad_by_then_does_not_replace_the_good_one(tmp_path: Path, mosquitto: str) -> None:
+    """A fault of another device hinders nothing, and that device goes on as it runs."""
     async with plant(tmp_path, mosquitto, "restart") as (server, line):
         boot = line.windows("server")[-1].payload["boot"]
         press = line.gateway.config / "devices" / "press.yaml"
         press.write_text(press.read_text() + "nonsense: 1\n")
         await add(server, "v2")
-
-        def refused():
-            return [m for m in line.subscriber.of("/test/event") if m.payload["kind"] == "reload"]
-
-        await eventually(line, lambda: bool(refused()), 60)
-        assert "nonsense" in refused()[0].payload["problem"]
+        await eventually(line, lambda: shown(line) == {"v0", "v1", "v2"}, 60)
         await line.more_windows(3)
         assert line.windows()[-1].payload["boot"] == boot
 
 
-@pytest.mark.parametrize("on_change", ["tell", "restart"])
+@pytest.mark.parametrize("on_change", ["tell", "take"])
 async def test_a_root_that_is_not_there_is_told_until_it_is(tmp_path: Path, mosquitto: str, on_change: str) -> None:
     """A misspelt or missing folder: the device is connected and has no tags, so nothing else would say so."""
     async with AsyncuaServer(free_port(), 2) as server, running_line(tmp_path, mosquitto) as line:
@@ -155,7 +144,7 @@ async def test_a_root_that_is_not_there_is_told_until_it_is(tmp_path: Path, mosq
         cell = await parent.add_object("ns=2;s=cell", "2:Cell")
         await cell.add_variable("ns=2;s=torque", "2:torque", 7.0)
         await (await server.emitter(2133)).trigger(message="the model has changed")
-        if on_change == "restart":
+        if on_change == "take":
             await eventually(line, lambda: shown(line) == {"torque"}, 100)
             await eventually(line, lambda: state().get("state") == "ok")
             return

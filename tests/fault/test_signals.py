@@ -16,11 +16,13 @@ from tests.support.listener import Listener
 from tests.support.network import until
 
 
-async def test_sighup_and_user_signals_are_ignored_with_a_line_in_the_log(tmp_path: Path, mosquitto: str) -> None:
+async def test_user_signals_are_ignored_with_a_line_in_the_log_and_sighup_reloads(tmp_path: Path, mosquitto: str) -> None:
     async with running_line(tmp_path, mosquitto) as line:
         await line.more_windows(1)
         assert line.gateway.process is not None
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        line.gateway.process.send_signal(signal.SIGHUP)
+        await until(lambda: "reason=SIGHUP" in line.gateway.log(), 20, "it is reloaded")
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
             line.gateway.process.send_signal(number)
             await until(lambda n=number: f"signal={n.name}" in line.gateway.log(), 10, f"{number.name} is logged")
         await line.more_windows(3)

@@ -263,11 +263,11 @@ def source(
     connection: FakeSession,
     tags: int = 3,
     watermarks: FakeWatermarks | None = None,
-    request_restart: Callable[[int], float] = lambda device: 0.0,
+    take_tags: Callable[[int], None] = lambda device: None,
     *,
     queue_samples: int = QUEUE_SAMPLES,
     **device: object,
 ) -> OpcUaSource:
     """A source on the fake."""
-    services = SourceServices(clock, watermarks or FakeWatermarks(), request_restart)
+    services = SourceServices(clock, watermarks or FakeWatermarks(), take_tags)
     return OpcUaSource(entry(tags, **device), services, connection.connect, queue_samples=queue_samples)

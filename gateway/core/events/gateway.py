@@ -71,8 +71,6 @@ class ConfigurationLoaded(Event):
     """How many devices it has."""
     tags: int
     """How many tags they have."""
-    reason: str | None = None
-    """Why the gateway started anew by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

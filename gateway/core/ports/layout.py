@@ -1,10 +1,11 @@
 """The port of a layout: how messages look on the wire, for every sink that publishes by topic."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from gateway.core.messages import Message
+from gateway.core.tags import TagTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,15 @@ class LatestStates(Protocol):
 
         What is sent live from now on is left out: the far end has it.
         """
+        ...
+
+
+@runtime_checkable
+class TableFollower(Protocol):
+    """Capability of a layout: it knows devices and tags, and goes over to another table while it runs."""
+
+    def take_table(self, table: TagTable, changed: Collection[str]) -> None:
+        """Describe the devices of another table from now on. changed: those that are new, or not as they were."""
         ...
 
 

@@ -39,9 +39,8 @@ class DeviceEntry:
     """How long at most a sample that was handed on is in memory only, and may be lost with the process, ns."""
 
 
-def _no_restart(device: int) -> float:
+def _nobody(device: int) -> None:
     del device
-    return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,8 @@ class SourceServices:
     """The gateway's clock."""
     watermarks: Watermarks
     """Where a source stores what it has handed on, over restarts."""
-    request_restart: Callable[[int], float] = _no_restart
-    """Ask for a restart of the gateway, because the tags of this device (its row) are others than those that run. Returns
-    the seconds that the restart has to wait."""
+    take_tags: Callable[[int], None] = _nobody
+    """Ask for this device (its row) to be configured anew, because its tags are others than those that run."""
     watch: LoopWatch = field(default_factory=LoopWatch)
     """What came may have waited while the process stood still: it says for how long."""
 
@@ -162,6 +160,15 @@ class CrossChecked(Protocol[Device_contra, Tag_contra]):
 
     def check_devices(self, devices: Sequence[Device_contra]) -> Sequence[FaultAt]:
         """Return what is wrong between the devices of this protocol."""
+        ...
+
+
+@runtime_checkable
+class SharesConnections(Protocol[Device_contra]):
+    """Capability: several devices may be read over one connection, by one source."""
+
+    def connection(self, device: Device_contra) -> str:
+        """Return what is equal for the devices that share a connection."""
         ...
 
 

@@ -48,6 +48,19 @@ class Source(Protocol):
         ...
 
 
+class Served(Protocol):
+    """A connection to the field as those see it who only look at it."""
+
+    @property
+    def devices(self) -> Sequence[int]:
+        """Return the present table rows of the devices that it serves."""
+        ...
+
+    def stats(self) -> Mapping[int, Mapping[str, float | str]]:
+        """Return per device what was counted and measured since it began, see `Source.stats`."""
+        ...
+
+
 class SampleSink(Protocol):
     """The receiver of everything that sources read. Plain calls on the event loop, complete when they return."""
 

@@ -1,6 +1,6 @@
 """A Sparkplug Edge Node (3.0.0): births, deaths, data, aliases, sequence numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Final
 
@@ -11,17 +11,17 @@ from gateway.core.messages import Message
 from gateway.core.plural import counted
 from gateway.core.ports.layout import Packet, Subscription, Until
 from gateway.core.ports.layout_plugin import LayoutScope, LayoutServices
-from gateway.core.tags import Tag, TagTable
+from gateway.core.tags import TagTable
 from gateway.core.wait_first import first
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.host import PrimaryHost
-from gateway.layouts.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics, MetricValue
+from gateway.layouts.sparkplug.metrics import DeviceMetrics, MetricValue
 from gateway.layouts.sparkplug.packets import REBIRTH, SEQ_BYTES, NodePackets
 from gateway.layouts.sparkplug.rebirths import RebirthRequests
 from gateway.layouts.sparkplug.refused_births import RefusedBirths
 from gateway.layouts.sparkplug.templates import Templates
 from gateway.layouts.sparkplug.topics import group_of
-from gateway.layouts.sparkplug.wire import DataType, is_commanded, numbered
+from gateway.layouts.sparkplug.wire import is_commanded, numbered
 
 _SEQ_MODULUS: Final = 256
 _Read = tuple[list[MetricValue], bool]
@@ -45,6 +45,7 @@ class SparkplugLayout:
         self._services = services
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
+        self._has_summaries = scope.config.summaries
         self._templates = Templates(is_on=own.structures == "templates")
         self._aliases = count(1)
         self._packets = NodePackets(
@@ -52,7 +53,9 @@ class SparkplugLayout:
         )
         self._devices: dict[str, DeviceMetrics] = {}
         for number, name in enumerate(table.devices):
-            self._prefill(self._device(name), table, number, summaries=scope.config.summaries)
+            self._device(name).prefill(table.tags[slice(*table.range_of(number))], summaries=self._has_summaries)
+        self._ended = set[str]()
+        """Devices that hosts know as they were before they were changed."""
         self._numbers = {name: number for number, name in enumerate(table.devices)}
         self._host = PrimaryHost(own.host or "", services.clock, takes_legacy=own.legacy_state)
         self._requests = RebirthRequests(services.clock, services.wake)
@@ -65,13 +68,15 @@ class SparkplugLayout:
     def _now_ms(self) -> int:
         return self._services.clock.now_ns() // 1_000_000
 
-    def _prefill(self, device: DeviceMetrics, table: TagTable, number: int, *, summaries: bool) -> None:
-        tags = [tag for tag in table.tags[slice(*table.range_of(number))] if tag.published]
-        for tag in tags:
-            device.metric(tag.name, _kind_of(tag), tag.unit).range = tag.range
-        for tag in tags if summaries else ():
-            for what in SUMMARY_FIELDS:
-                device.metric(f"Summary/{tag.name}/{what}", DataType.INT64 if what == "n" else DataType.DOUBLE, tag.unit)
+    def take_table(self, table: TagTable, changed: Collection[str]) -> None:
+        """Describe the devices of another table: those that changed are born anew, those that are gone die."""
+        self._numbers = {name: number for number, name in enumerate(table.devices)}
+        for name in changed:
+            if (before := self._devices.pop(name, None)) is not None and before.born:
+                self._ended.add(name)
+            self.refused_births.forget(name)
+            tags = table.tags[slice(*table.range_of(self._numbers[name]))]
+            self._device(name).prefill(tags, summaries=self._has_summaries)
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
@@ -158,6 +163,7 @@ class SparkplugLayout:
             raise Permanent(f"the birth of the node has {len(node.payload)} bytes, the broker takes at most {most_bytes}")
         self._rebirth, self._born, self.is_announced = False, True, True
         self._requests.sent()
+        self._ended.clear()
         for device in self._devices.values():
             device.born = False
         alive = [device for device in self._devices.values() if self._is_alive(device)]
@@ -189,7 +195,8 @@ class SparkplugLayout:
             return self.death()
         if self._must_be_born_again:
             return self.births(most_bytes)
-        packets: list[Packet] = []
+        packets = [self._packets.device_death(name) for name in sorted(self._ended)]
+        self._ended.clear()
         for device in self._devices.values():
             alive = self._is_alive(device)
             if alive and not device.born:
@@ -272,6 +279,7 @@ class SparkplugLayout:
         if device.name in self.refused_births or self.refused_births.awaits_trial(device.name):
             return []
         device.born = True
+        self._ended.discard(device.name)
         birth = self._packets.device_birth(device)
         if len(birth.payload) + SEQ_BYTES > most_bytes:
             reason = f"its birth has {len(birth.payload)} bytes, the broker takes at most {most_bytes}"
@@ -282,12 +290,6 @@ class SparkplugLayout:
     def _death_of(self, device: DeviceMetrics) -> Packet:
         device.born = False
         return self._packets.device_death(device.name)
-
-
-def _kind_of(tag: Tag) -> DataType:
-    if tag.logical:
-        return DataType.BOOLEAN
-    return DataType.FLOAT if tag.single else DataType.DOUBLE
 
 
 def _asks_for_rebirth(payload: bytes) -> bool:

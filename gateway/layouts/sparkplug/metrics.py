@@ -1,12 +1,13 @@
 """What a Sparkplug host knows of one device: its metrics, their types and newest values. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
 import orjson
 
+from gateway.core.tags import Tag
 from gateway.layouts.sparkplug.structures import TEXT, Shape, grown, write_structure
 from gateway.layouts.sparkplug.wire import DataType, new_payload, set_property, set_value
 
@@ -170,6 +171,15 @@ class DeviceMetrics:
         for metric in self._metrics.values():
             metric.make_text()
 
+    def prefill(self, tags: Sequence[Tag], *, summaries: bool) -> None:
+        """Make the metrics of a device's tags, so that the first birth has all of them."""
+        published = [tag for tag in tags if tag.published]
+        for tag in published:
+            self.metric(tag.name, _kind_of(tag), tag.unit).range = tag.range
+        for tag in published if summaries else ():
+            for what in SUMMARY_FIELDS:
+                self.metric(f"Summary/{tag.name}/{what}", DataType.INT64 if what == "n" else DataType.DOUBLE, tag.unit)
+
     def observe(self, kind: str, body: Mapping[str, Any]) -> None:
         """Learn the newest values from a message of the contract that was just made. A supplement is not the newest."""
         if "late" not in body:
@@ -210,6 +220,12 @@ class DeviceMetrics:
         for name, row in body["tags"].items():
             for what in SUMMARY_FIELDS:
                 yield f"Summary/{name}/{what}", row[what], body["ts"], QUALITY.get(row["q"], 0), {}
+
+
+def _kind_of(tag: Tag) -> DataType:
+    if tag.logical:
+        return DataType.BOOLEAN
+    return DataType.FLOAT if tag.single else DataType.DOUBLE
 
 
 def _quality_alone(quality: int) -> Any:

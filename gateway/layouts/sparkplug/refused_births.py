@@ -43,6 +43,12 @@ class RefusedBirths:
         """Hold a device's birth back, or do not any more."""
         (self._awaiting_trial.add if awaits else self._awaiting_trial.discard)(name)
 
+    def forget(self, name: str) -> None:
+        """Forget a device, which is another one from now on."""
+        self._refused.pop(name, None)
+        self._reported.discard(name)
+        self._awaiting_trial.discard(name)
+
     def reconnected(self) -> None:
         """Forget those of the last connection: another one may take them."""
         self._awaiting_trial.clear()

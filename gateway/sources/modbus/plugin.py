@@ -71,11 +71,15 @@ class ModbusPlugin:
         link = partial(ModbusLink, watch=services.watch)
         connections: dict[str, list[DeviceEntry]] = {}
         for entry in entries:
-            connections.setdefault(entry.config.url, []).append(entry)
+            connections.setdefault(self.connection(entry.config), []).append(entry)
         return [
             ModbusSource(group, services.clock, link, phase=place * _GOLDEN_RATIO % 1)
             for place, group in enumerate(connections.values())
         ]
+
+    def connection(self, device: ModbusDevice) -> str:
+        """Return the URL: units behind one URL share a connection."""
+        return device.url
 
     def plan(self, entries: Sequence[DeviceEntry], answer_s: float) -> Report:
         """Return the requests of each connection and how busy it will be."""

@@ -13,7 +13,7 @@ import pytest
 from gateway.app.gateway import Gateway
 from gateway.core.clock import SystemClock
 from gateway.live.history.files import HistoryFiles
-from gateway.runtime.restart import RestartSchedule
+from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.watchdog import Notifier
 from gateway.settings import load
 from tests.support.gateway import Modbus, write_config
@@ -28,7 +28,7 @@ TAG = np.array([1], np.uint32)
 async def running(config: Path) -> AsyncIterator[Gateway]:
     """A gateway without a broker."""
     clock, stop = SystemClock(), asyncio.Event()
-    gateway = Gateway(load(config), clock, RestartSchedule(clock))
+    gateway = Gateway(load(config), clock, ReloadRequests())
     task = asyncio.create_task(gateway.run(stop, Notifier({}), offline_s=0.1, close_s=5))
     try:
         yield gateway

@@ -9,7 +9,7 @@ from gateway.app.compose import GatewayParts
 from gateway.core.errors import ConfigError
 from gateway.core.messages import Message
 from gateway.plugins import DETECTORS
-from gateway.runtime.restart import RestartSchedule
+from gateway.runtime.reload_requests import ReloadRequests
 from gateway.settings import load
 from tests.support.blocks import GOOD, SECOND, block_of
 from tests.support.clock import ManualClock
@@ -37,7 +37,7 @@ def write(folder: Path) -> Path:
 async def test_a_detector_of_ones_own_runs_in_the_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DETECTORS, "jump", JumpPlugin())
     clock = ManualClock(1_700_000_040 * SECOND)
-    parts, messages = GatewayParts(load(write(tmp_path)), clock, RestartSchedule(clock)), list[Message]()
+    parts, messages = GatewayParts(load(write(tmp_path)), clock, ReloadRequests()), list[Message]()
     monkeypatch.setattr(parts.outbox, "put", messages.append)
     for value in (1.0, 2.0, 9.0, 9.5):
         parts.pipeline.push(block_of([Sample(tag, clock.now_ns(), value, GOOD) for tag in (0, 1)]))

@@ -38,8 +38,8 @@ class Recorder:
 async def test_every_device_speaks_once_per_interval_spread_over_it() -> None:
     clock = ManualClock()
     begin, recorder = clock.monotonic(), Recorder(clock)
-    own = {"asked": "the gateway"}
-    task = asyncio.create_task(publish_stats([Source(0), Source(1)], lambda: own, recorder, recorder, clock, 60.0))  # type: ignore[list-item]
+    own, sources = {"asked": "the gateway"}, [Source(0), Source(1)]
+    task = asyncio.create_task(publish_stats(lambda: sources, lambda: own, recorder, recorder, clock, 60.0))  # type: ignore[list-item]
     await clock.advance(125.0)
     task.cancel()
     assert [(at - begin, device, n) for at, device, n in recorder.got] == [

@@ -51,10 +51,10 @@ class Browse(ConfigModel):
     """`numbers`: single numbers, Booleans and enumerations. `all`: also texts, dates, arrays and structures."""
     most: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
     """Tags at most; the rest is left out, and that is told."""
-    on_change: Literal["tell", "restart"] = "tell"
+    on_change: Literal["tell", "take", "restart"] = "tell"
     """What happens when the server's variables are other ones than those that run. `tell`: an event, and they are taken at
-    the next start. `restart`: the gateway itself stops in order and starts anew with them, all devices with it, at most once
-    in five minutes, and ever less often where they never come to rest."""
+    the next start. `take`: they are taken at once; this device is connected anew, and no other one notices. `restart` is the
+    older word for it."""
 
     def wants(self, name: str) -> bool:
         """Whether a variable of this name becomes a tag."""

@@ -131,10 +131,8 @@ class ModelChanged(Event):
     """Some of these tags."""
     cut: Literal[True] | None = None
     """The server has more tags than may be found."""
-    restart: Literal[True] | None = None
-    """The gateway starts anew to take them."""
-    restart_in_s: Positive | None = None
-    """Not yet, because it has done so before."""
+    taken: Literal[True] | None = None
+    """They are taken at once; the event `reload` says how that ended."""
 
 
 OPCUA_EVENTS: Final[tuple[type[Event], ...]] = (ConditionAlarm, ServerEvent, HistoryRead, ModelChanged)

@@ -21,7 +21,7 @@ _SHOWS: Final = "gateway browse shows what is there"
 _MOST_REASONS: Final = 500
 """Characters of what was left out, in the device state."""
 _AT_START: Final = "at the next start"
-_BY_ITSELF: Final = "as the gateway starts anew by itself"
+_AT_ONCE: Final = "at once"
 
 
 class ModelWatch:
@@ -30,14 +30,14 @@ class ModelWatch:
     What is new is kept in files and reported.
     """
 
-    def __init__(self, device: SourceDevice, request_restart: Callable[[int], float]) -> None:
+    def __init__(self, device: SourceDevice, take_tags: Callable[[int], None]) -> None:
         """Begin with a comparison due: at once where there are no tags, else after the first half minute.
 
-        request_restart: see `SourceServices.request_restart`.
+        take_tags: see `SourceServices.take_tags`.
         """
         config, intervals = device.config, device.intervals
         self._device = device
-        self._request_restart = request_restart
+        self._take_tags = take_tags
         self.is_pending = bool(config.browse) and not device.tags
         """There are no tags, and the reason is about to be known."""
         self.state_text = f"{_NONE} yet" if self.is_pending else ""
@@ -118,15 +118,16 @@ class ModelWatch:
         return f"{_NONE}: {missing or unwanted}"
 
     @property
-    def _restarts(self) -> bool:
-        return any(one.on_change == "restart" for one in self._device.config.browse)
+    def _is_taken(self) -> bool:
+        return any(one.on_change != "tell" for one in self._device.config.browse)
 
     @property
     def _taken(self) -> str:
-        return _BY_ITSELF if self._restarts else _AT_START
+        return _AT_ONCE if self._is_taken else _AT_START
 
     def _event(self, change: Change) -> ModelChanged:
-        wait_s = round(self._request_restart(self._device.number)) if self._restarts else 0
+        if self._is_taken:
+            self._take_tags(self._device.number)
         return ModelChanged(
             time_ns=self._device.clock.now_ns(),
             device=self._device.number,
@@ -136,6 +137,5 @@ class ModelWatch:
             altered=len(change.altered),
             names=change.some_names,
             cut=True if change.cut else None,
-            restart=True if self._restarts else None,
-            restart_in_s=wait_s or None,
+            taken=True if self._is_taken else None,
         )

@@ -34,7 +34,7 @@ class SourceState:
         self.poison = PoisonState(len(items), intervals)
         self.statistics = Statistics()
         self.alarms = Alarms(device.number, config.events, config.clock_tolerance)
-        self.model_watch = ModelWatch(device, services.request_restart)
+        self.model_watch = ModelWatch(device, services.take_tags)
         self._device = device
 
     def on_connected(self, *, resumed: bool) -> None:

@@ -407,19 +407,19 @@ async def test_a_change_that_is_to_be_taken_at_once_says_so(clock, server, tmp_p
     made = await opened(
         clock,
         server,
-        browse={"on_change": "restart"},
+        browse={"on_change": "take"},
         found=str(tmp_path),
-        request_restart=lambda device: asked.append(device) or 299.6,
+        take_tags=asked.append,
     )
     assert await made.read() == OK
     server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")]
     keep = asyncio.create_task(keep_alive(server, clock))
     await clock.advance(31)
-    assert "taken as the gateway starts anew by itself" in (await asyncio.wait_for(made.read(), 5)).reason
+    assert "taken at once" in (await asyncio.wait_for(made.read(), 5)).reason
     event = await asyncio.wait_for(made.read(), 5)
-    assert (event.restart, event.restart_in_s, event.added) == (True, 300, 1)
+    assert (event.taken, event.added) == (True, 1)
     assert asked == [0]
-    assert "the gateway starts anew" in event.reason
+    assert "taken at once" in event.reason
     keep.cancel()
     await made.close()
 
