@@ -3,13 +3,15 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from gateway.audit.ledger import Ledger
-from tests.support.gateway import GatewayProcess, Modbus, Subscriber, write_config
+from tests.support.gateway import ROOT, GatewayProcess, Modbus, Subscriber, write_config
 from tests.support.line import EVERY_WINDOW, QUEUES, impatient
 from tests.support.modbus_server import ScriptedServer
 from tests.support.mosquitto import Mosquitto
@@ -256,4 +258,61 @@ async def test_fifty_reloads_under_load(tmp_path: Path, mosquitto: str, devices:
         assert line.gateway.terminate() == 0
         for n in (devices - 2, devices - 1):
             line.assert_no_gap(f"d{n}")
+        line.assert_complete()
+
+
+def command(line: Plant, *words: str) -> tuple[int, str]:
+    """Run `gateway reload`; exit code and all that it says."""
+    program = [sys.executable, "-m", "gateway", "reload", *words, "--config", str(line.gateway.config)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+async def test_the_command_says_what_came_of_it_and_what_ran_last_is_kept(tmp_path: Path, mosquitto: str) -> None:
+    """A bad device file at the next start: the device runs as it ran last, and this is said."""
+    root = EVERY_WINDOW + "reload: {keep_after: 1s}\n"
+    async with plant(tmp_path, mosquitto, root=root) as line:
+        await until(lambda: "configuration kept" in line.gateway.log(), 60, line.gateway.log)
+        line.edit("d1", "interval: 200ms", "interval: 100ms")
+        code, text = await asyncio.to_thread(command, line, "--dry-run")
+        assert (code, text.splitlines()[0]) == (0, "d1 is changed: interval")
+        assert line.reloads() == []
+        code, text = await asyncio.to_thread(command, line)
+        assert code == 0, text
+        assert text.startswith("d1 is changed: interval\napplied: ")
+        await until(lambda: line.gateway.log().count("configuration kept") == 2, 60, line.gateway.log)
+        line.edit("d1", "interval: 100ms", "nonsense: 1")
+        code, text = await asyncio.to_thread(command, line)
+        assert code == 1, text
+        assert "d1.yaml" in text
+        assert line.gateway.terminate() == 0
+        code, text = await asyncio.to_thread(command, line)
+        assert (code, "no gateway runs" in text) == (1, True)
+        line.gateway.start()
+        await until(lambda: line.status().get("configuration", {}).get("kept") == ["d1"], 60, line.gateway.log)
+        await line.until_samples("d1", 10)
+        events = [m.payload for m in line.subscriber.of("/test/event") if m.payload["kind"] == "configuration_refused"]
+        assert [(event["name"], event["runs"]) for event in events] == [("d1", "last")]
+
+
+async def test_requests_at_any_time_end_nothing(tmp_path: Path, mosquitto: str) -> None:
+    """Many at once, while it starts, while a file is half written, and while it stops."""
+    async with plant(tmp_path, mosquitto) as line:
+        line.edit("d1", "interval: 200ms", "interval: 100ms")
+        text = line.file("d2").read_text()
+        for end in range(0, len(text), 7):
+            line.file("d2").write_text(text[:end])
+            line.hang_up()
+            await asyncio.sleep(0.01)
+        line.file("d2").write_text(text)
+        await until(lambda: bool(line.reloads()), 60, line.gateway.log)
+        await line.reload()
+        await until(lambda: line.reloads()[-1]["result"] == "applied", 60, line.gateway.log)
+        await line.until_samples("d1", 10)
+        line.hang_up()
+        line.edit("d1", "interval: 100ms", "interval: 200ms")
+        line.hang_up()
+        assert line.gateway.terminate() == 0
+        line.assert_no_gap("d0")
         line.assert_complete()
