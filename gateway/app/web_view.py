@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gateway import __version__
 from gateway.app.compose import GatewayParts
+from gateway.app.web_history import history_of
 from gateway.core.plural import counted
 from gateway.core.ports.device_tools import Discoverable, Plannable, Readable
 from gateway.core.ports.plugin import Plugin
@@ -53,6 +54,7 @@ def gateway_view(parts: GatewayParts) -> GatewayView:
         about_device=about_device,
         configuration=lambda: [asdict(one) for one in settings_with_origins(parts.settings)],
         plan=lambda: _plan(parts.settings),
+        history=history_of(parts.live, parts.history),
     )
 
 

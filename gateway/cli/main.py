@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from gateway.cli import cert
-from gateway.cli.commands import broker, configuration, devices, stored, watch
+from gateway.cli.commands import broker, configuration, devices, starting, stored, watch
 from gateway.cli.commands.examples import epilog
 from gateway.cli.environment_option import with_environment
 
@@ -47,6 +47,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         configuration.purge,
     ),
     "Look at the running gateway": (watch.status, watch.top),
+    "First steps": (starting.templates,),
     "Look at devices": (configuration.plan, devices.read, devices.scan, devices.discover, devices.browse),
     "Look at what is sent": (broker.tail, stored.export_history),
 }

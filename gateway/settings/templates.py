@@ -1,17 +1,20 @@
 """Device templates: the keys that equal devices share, with parameters for those that differ."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gateway.core.nearest import nearest
 from gateway.settings import ceilings
 from gateway.settings.error_text import quote_value
 from gateway.settings.secrets import SecretReference
 from gateway.settings.source_files import KeyPath, SourceFile
 
 _PARAMETER = re.compile(r"\$\{(\w+)\}")
-_PLACE = "a file below templates/, for instance meters/em340.yaml"
+_PLACE = "a file below templates/, or one that `gateway templates` lists"
+SHIPPED = Path(__file__).parents[1] / "templates"
+"""The templates that come with the gateway."""
 
 
 def expand(
@@ -19,9 +22,10 @@ def expand(
 ) -> tuple[dict[str, Any], SourceFile | None]:
     """Return the device with its template filled in, and the template, None where there is none or it is missing.
 
-    `template: meters/em340.yaml` names a file below templates/; `parameters:` gives values for each ${name} in it, whose
-    defaults are in the template's own `parameters:`. Keys of the device win over the template's. Problems are added to
-    the file that is to be corrected, also those that are found later in keys from the template. read: returns a template.
+    `template: meters/em340.yaml` names a file below templates/, or one that comes with the gateway; `parameters:` gives
+    values for each ${name} in it, whose defaults are in the template's own `parameters:`. Keys of the device win over the
+    template's. Problems are added to the file that is to be corrected, also those that are found later in keys from the
+    template. read: returns a template.
     """
     own = {key: item for key, item in value.items() if key not in ("template", "parameters")}
     if "template" not in value:
@@ -30,7 +34,13 @@ def expand(
         return own, None
     path = _path(folder, value["template"])
     if path is None:
-        file.add(("template",), f"{quote_value(value['template'])} is not a template that is there", _PLACE)
+        known = [name for place in (own_templates(folder), shipped_templates()) for name, _ in place]
+        close = nearest(str(value["template"]), known)
+        file.add(
+            ("template",),
+            f"{quote_value(value['template'])} is not a template that is there",
+            f"{close}?" if close else _PLACE,
+        )
         return own, None
     template = read(path)
     if not isinstance(template.value, dict):
@@ -55,11 +65,32 @@ def expand(
 def _path(folder: Path, name: Any) -> Path | None:
     if not isinstance(name, str) or not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
         return None
-    path = folder / "templates" / name
     try:
-        return path if path.is_file() else None
+        places = (folder / "templates" / name, SHIPPED / name)
+        return next((path for path in places if path.is_file()), None)
     except (OSError, ValueError):
         return None
+
+
+def shipped_templates() -> Iterator[tuple[str, str]]:
+    """Yield name and first line of every template that comes with the gateway, by name."""
+    yield from _templates_in(SHIPPED)
+
+
+def own_templates(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the same of the templates in a configuration folder, which stand in for shipped ones of their names."""
+    yield from _templates_in(folder / "templates")
+
+
+def _templates_in(place: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(place.rglob("*.yaml")):
+        lines = (line.lstrip("# ").strip() for line in path.read_text("utf-8", errors="replace").splitlines())
+        yield path.relative_to(place).as_posix(), next((line for line in lines if line and "$schema" not in line), "")
+
+
+def find_template(folder: Path, name: str) -> Path | None:
+    """Return the file of a template: in the configuration folder, else the shipped one; None where there is none."""
+    return _path(folder, name)
 
 
 def _parameters(file: SourceFile, value: dict[str, Any]) -> dict[str, Any]:

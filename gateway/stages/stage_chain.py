@@ -200,7 +200,7 @@ class StageChain:
             young = self._young_in(window)
             chosen = [self.report.select(window, young)]
             if young is not None:
-                if self.kept_windows is not None:
+                if self.kept_windows is not None and young.any():
                     self.kept_windows.forget(window.start)
                 chosen.append(replace(window.take(young & (window.count > 0)), late=True))
             kept = self.kept_windows

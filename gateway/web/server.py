@@ -33,6 +33,9 @@ _PER_S: Final = 200.0
 _BURST: Final = 400.0
 _RETRY_S: Final = 10.0
 _REFUSED_S: Final = 1.0
+_MOST_AHEAD_BYTES: Final = 16 * 1024
+_MOST_AHEAD: Final = 16
+"""What a client may send, and how often it may ask, before it is answered."""
 _MOST_TOKEN_BYTES: Final = 4_096
 _LIMITS: Final[dict[str, Any]] = {
     "keepalive_timeout": HEADERS_S,
@@ -52,20 +55,16 @@ class Door:
         self._answer = answer
         self._clock = clock
         self._server: Any = web.Server(self._serve, **_LIMITS)
-        self._until: dict[Any, float] = {}
+        self._connections: dict[Any, Connection] = {}
         self._free_at = 0.0
-        self.refused = 0
 
     def connect(self) -> asyncio.Protocol:
-        """Return the protocol of a new connection; one too many is closed at once."""
-        if len(self._server.connections) >= MOST_CONNECTIONS:
-            self.refused += 1
-            return _Refused()
-        protocol: asyncio.Protocol = self._server()
-        return protocol
+        """Return the protocol of a new connection."""
+        return Connection(self._server(), self._connections, self._clock)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._until[request.protocol] = inf if request.path.endswith("/stream") else self._clock.monotonic() + ANSWER_S
+        if (connection := self._connections.get(request.protocol)) is not None:
+            connection.begin_request(is_stream=request.path.endswith("/stream"))
         await self._wait_turn()
         if request.method not in ("GET", "HEAD"):
             response: web.StreamResponse = error_answer(405, "nothing can be changed here", "GET or HEAD")
@@ -87,25 +86,81 @@ class Door:
 
     def sweep(self) -> None:
         """Close connections whose time is over: clients that send or receive too slowly."""
-        now, connections = self._clock.monotonic(), self._server.connections
-        until = {one: self._until.get(one, now + HEADERS_S) for one in connections}
-        for connection, end in until.items():
-            if now > end and connection.transport is not None:
-                connection.transport.abort()
-        self._until = until
+        now = self._clock.monotonic()
+        for connection in list(self._connections.values()):
+            if now > connection.until:
+                connection.abort()
 
     async def close(self) -> None:
         """Close all connections at once."""
-        for connection in self._server.connections:
-            if connection.transport is not None:
-                connection.transport.abort()
+        for connection in list(self._connections.values()):
+            connection.abort()
         await self._server.shutdown(0.1)
 
 
-class _Refused(asyncio.Protocol):
+class Connection(asyncio.Protocol):
+    """Stands before the protocol of the library, and ends what goes beyond a bound before the library keeps any of it.
+
+    Attributes:
+        until: monotonic time at which it is closed, seconds.
+    """
+
+    def __init__(self, inner: Any, all_of_door: "dict[Any, Connection]", clock: Clock) -> None:
+        """inner: the protocol of the library. all_of_door: the connections of the door by their inner protocol."""
+        self._inner = inner
+        self._all = all_of_door
+        self._clock = clock
+        self._transport: Any = None
+        self._ahead_bytes = self._ahead = 0
+        self.until = clock.monotonic() + HEADERS_S
+
+    def begin_request(self, *, is_stream: bool) -> None:
+        """Give the client time for the answer to its request, and room for its next one."""
+        self._ahead_bytes = 0
+        self._ahead -= 1
+        self.until = inf if is_stream else self._clock.monotonic() + ANSWER_S
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+        """Take the connection, unless there are too many."""
+        self._transport = transport
+        if len(self._all) >= MOST_CONNECTIONS:
+            self.abort()
+            return
+        self._all[self._inner] = self
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what belongs to a request of bounded size."""
+        if self._inner not in self._all:
+            return
+        self._ahead_bytes += len(data)
+        self._ahead += data.count(b"\n\r\n")
+        if self._ahead_bytes > _MOST_AHEAD_BYTES or self._ahead > _MOST_AHEAD:
+            self.abort()
+        else:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass on."""
+        found: bool | None = self._inner.eof_received() if self._inner in self._all else None
+        return found
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass on, and forget the connection."""
+        if self._all.pop(self._inner, None) is not None:
+            self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass on."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on."""
+        self._inner.resume_writing()
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        self._transport.abort()
 
 
 class WebServer:

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from tests.hostile import modbus, mqtt, opcua, pki
+from tests.hostile import http, modbus, mqtt, opcua, pki
 from tests.hostile.plant import MOST_STOP_S, Peer, Plant
 
 
@@ -32,6 +32,7 @@ DOORS: Final = {
     "pki": Door(pki.PEERS),
     "mqtt": Door(mqtt.TCP, _SPARKPLUG),
     "websocket": Door(mqtt.WEBSOCKET, _SPARKPLUG),
+    "http": Door(http.PEERS, http.ROOT),
 }
 ROWS: Final = [
     pytest.param(name, peer, id=f"{name}-{peer}".replace(" ", "_")) for name, door in DOORS.items() for peer in door.peers

@@ -1,14 +1,13 @@
-"""The shipped maps of real devices (config/templates), through the whole gateway, from devices that answer as those do."""
+"""The shipped maps of real devices (gateway/templates), through the whole gateway, from devices that answer as those do."""
 
 import asyncio
-import shutil
 import struct
 from pathlib import Path
 from typing import Any
 
 from asyncua import Node, Server, ua
 
-from tests.support.gateway import ROOT, GatewayProcess, Subscriber, write_config
+from tests.support.gateway import GatewayProcess, Subscriber, write_config
 from tests.support.modbus_server import Ask, ScriptedServer
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import free_port, until
@@ -75,7 +74,6 @@ async def test_three_maps_of_real_devices(tmp_path: Path, mosquitto: str) -> Non
         "plc.yaml": f"template: plcs/s7-1500.yaml\nurl: opc.tcp://127.0.0.1:{ports[2]}\nsecurity: none\n",
     }
     config = write_config(tmp_path, broker.url, [], root="publish:\n  windows: all\n", files=files)
-    shutil.copytree(ROOT / "config" / "templates", config / "templates")
     plc = Plc(ports[2])
     plc.namespaces_before = ("urn:siemens",)
     async with (

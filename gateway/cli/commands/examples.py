@@ -11,6 +11,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "status": ("gateway status --config myplant",),
     "top": ("gateway top --config myplant", "gateway top --tags oil"),
     "schema": ("gateway schema > gateway.schema.json",),
+    "templates": ("gateway templates", "gateway templates show meters/eastron-sdm630.yaml"),
     "plan": ("gateway plan --config myplant",),
     "read": (
         "gateway read tcp://192.168.0.10 --unit 1 --address holding:100 --count 4",

@@ -93,6 +93,7 @@ _LARGEST_COMMAND_BYTES: Final = 65_536
 _MOST_COMMANDS: Final = 100
 _METRIC_TAG: Final = b"\x12"  # field 2, with a length; other bytes of a payload may look the same
 _MOST_METRICS: Final = 300_000
+_ROW_TAG: Final = b"\x22"  # field 4, with a length: a row of a data set
 _CELL_TAG: Final = b"\x0a"  # field 1, with a length: an element of a row
 _MOST_CELLS: Final = 1_000_000
 _SEQ_TAG: Final = 3 << 3  # field 3, a variable-length integer (protobuf encoding)
@@ -182,8 +183,8 @@ def read_payload(payload: bytes) -> dict[str, Any]:
     """
     if (count := payload.count(_METRIC_TAG)) > _MOST_METRICS:
         raise ValueError(f"not a Sparkplug payload: as many as {count} metrics; expected {_MOST_METRICS} at most")
-    if (count := payload.count(_CELL_TAG)) > _MOST_CELLS:
-        raise ValueError(f"not a Sparkplug payload: as many as {count} cells of data sets; expected {_MOST_CELLS} at most")
+    if (count := max(payload.count(_ROW_TAG), payload.count(_CELL_TAG))) > _MOST_CELLS:
+        raise ValueError(f"not a Sparkplug payload: as many as {count} rows or cells; expected {_MOST_CELLS} at most")
     message = new_payload()
     try:
         message.ParseFromString(payload)

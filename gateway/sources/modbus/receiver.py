@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from functools import partial
 from typing import Any, Final
 
 from serial import SerialException
@@ -164,9 +163,11 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
 
     def _arrival(self, wanted: Wanted) -> Arrival:
         """Return when the reply came whose last bytes were received just now."""
+        return self._watch.arrival(self._wall_ns, self._came_ns, self._asked_ns[wanted.transaction], self._age_ns)
+
+    def _age_ns(self) -> int | None:
         is_last = len(self._futures) == 1 and not self._buffer  # else what came last may be something else
-        age_ns = partial(received_ago_ns, self._transport if is_last else None)
-        return self._watch.arrival(self._wall_ns, self._came_ns, self._asked_ns[wanted.transaction], age_ns)
+        return received_ago_ns(self._transport) if is_last else None
 
     def _give_up(self, reason: str) -> None:
         """End the connection and read no more from it."""

@@ -76,8 +76,10 @@ export function show(main, [device, name]) {
     drawNow(tag.value, tag.quality, tag.reason, tag.time_ms);
     drawEvents();
     watch([tag.tag]);
-    choose("live");
+    choose(await keepsHistory() ? 3600e3 : "live");
   })();
+
+  const keepsHistory = () => ask(`history?tag=${tag.tag}&points=2`).then(() => true, () => false);
 
   let ticks = 0;
   const offs = [on("values", (content) => {

@@ -87,3 +87,19 @@ def test_overlapping_masks_are_refused_at_their_line(tmp_path: Path) -> None:
     (problem,) = problems_of(write(tmp_path, {"devices/m.yaml": device}))
     assert (problem.file, problem.line, problem.key) == ("devices/m.yaml", 5, "tags.1.mask")
     assert "overlaps with tag 'a'" in problem.message
+
+
+def test_a_shipped_template_is_found_and_one_of_the_folder_goes_before_it(tmp_path: Path) -> None:
+    device = "template: meters/eastron-sdm120.yaml\nurl: tcp://10.0.0.9\n"
+    place = write(tmp_path, {"devices/m.yaml": device})
+    shipped = next(entry for entry in load(place).entries if entry.config.name == "m")
+    assert "voltage" in [tag.name for tag in shipped.tags]
+    write(tmp_path, {"devices/m.yaml": device, "templates/meters/eastron-sdm120.yaml": METER.replace("${unit}", "1")})
+    own = next(entry for entry in load(place).entries if entry.config.name == "m")
+    assert [tag.name for tag in own.tags] == ["power", "phase 1"]
+
+
+def test_a_name_that_is_nearly_that_of_a_template_is_told(tmp_path: Path) -> None:
+    text = "protocol: modbus\ntemplate: meters/eastron-sdm63.yaml\nurl: tcp://a\n"
+    problem = problems_of(write(tmp_path, {"devices/m.yaml": text}))[0]
+    assert problem.expected == "meters/eastron-sdm630.yaml?"

@@ -248,3 +248,18 @@ def test_its_message_says_so() -> None:
     (late,) = encoder.windows(late_second(Line(late="merge")))
     assert b'"hist":false,"late":true,"replaces":true,"tags"' in whole.payload
     assert b'"hist":false,"late":true,"tags"' in late.payload
+
+
+def test_the_window_in_which_a_device_changed_is_supplemented() -> None:
+    """Under its new tags the first half of that second is not known, so nothing may overwrite it."""
+    before, line = Line(), Line()
+    before.read(Sample(2, M0 + 1, 1.0, GOOD))
+    move = TagMove.between(TABLE, TABLE, {"device0"})
+    line.now = M0 + SECOND // 2
+    line.stages.take_over(before.stages, move, line.now)
+    line.read(Sample(0, line.now, 3.0, GOOD), Sample(2, line.now, 3.0, GOOD))
+    line.close(1.5)
+    line.read(Sample(0, M0 + 7, 4.0, GOOD), Sample(2, M0 + 7, 4.0, GOOD))
+    line.close()
+    assert not any(block.replaces for block in line.sent)
+    assert sum(rows_of(block)[2].count for block in line.sent if block.start == M0 and 2 in block.tag.tolist()) == 2

@@ -226,8 +226,8 @@ def test_odd_structures_of_others_are_read(payload: bytes, read: Any) -> None:
     assert [metric["value"] for metric in read_payload(payload)["metrics"]] == [read]
 
 
-@pytest.mark.parametrize("payload", [b"\x12\x08\x8a\x01\x05\x22\x03\x0a\x01\x00", b"\x0a" * 2_000_000])
+@pytest.mark.parametrize("payload", [b"\x12\x08\x8a\x01\x05\x22\x03\x0a\x01\x00", b"\x0a" * 2_000_000, b"\x22" * 2_000_000])
 def test_what_is_no_structure_is_refused(payload: bytes) -> None:
-    """A cell of a broken length, and more cells than could be kept."""
+    """A cell of a broken length, and more cells or rows than could be kept."""
     with pytest.raises(ValueError, match="not a Sparkplug payload"):
         read_payload(payload)
