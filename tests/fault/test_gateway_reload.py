@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -91,14 +91,21 @@ class Plant:
             assert asks - 1 <= samples <= asks, (device, tag, asks, samples)
 
 
+async def listening() -> ScriptedServer:
+    """A server on a port that nobody has taken meanwhile."""
+    while True:
+        server = ScriptedServer(free_port())
+        with suppress(OSError):
+            await server.start()
+            return server
+
+
 @asynccontextmanager
 async def plant(folder: Path, mosquitto: str, count: int = 3, *, root: str = EVERY_WINDOW, tags: int = 3):
     (folder / "broker").mkdir()
     broker = Mosquitto(mosquitto, folder / "broker", persistent=True)
     await broker.start(QUEUES)
-    servers = [ScriptedServer(free_port()) for _ in range(count)]
-    for server in servers:
-        await server.__aenter__()
+    servers = [await listening() for _ in range(count)]
     devices = [Modbus(f"d{n}", f"tcp://127.0.0.1:{server.port}", tags, interval="200ms") for n, server in enumerate(servers)]
     config = write_config(folder, broker.url, devices, root=root)
     subscriber = await asyncio.to_thread(lambda: Subscriber(broker.port).wait_ready())
@@ -114,7 +121,7 @@ async def plant(folder: Path, mosquitto: str, count: int = 3, *, root: str = EVE
         subscriber.close()
         broker.stop()
         for server in servers:
-            await server.__aexit__(None, None, None)
+            await server.stop()
 
 
 async def test_a_changed_device_costs_the_others_nothing(tmp_path: Path, mosquitto: str) -> None:
