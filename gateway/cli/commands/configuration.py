@@ -111,8 +111,9 @@ def schema(
     messages: Annotated[
         bool, typer.Option("--messages", help="Of the MQTT payloads instead, for those who read them.")
     ] = False,
+    devices: Annotated[bool, typer.Option("--devices", help="Of the files in devices/ instead.")] = False,
 ) -> None:
-    """Print the JSON Schema of the configuration, for editors that complete and check while you type."""
+    """Print the JSON Schema of gateway.yaml, for editors that complete and check while you type."""
     from gateway.cli.schema import print_schema
 
-    exit_with(lambda: print_schema(messages))
+    exit_with(lambda: print_schema(messages, devices))
