@@ -29,8 +29,8 @@ app = typer.Typer(
     name="gateway",
     cls=_Commands,
     help="Field devices in, honest one-second windows out over MQTT.\n\n"
-    "Start with [bold]gateway demo[/bold]; then copy the config folder, edit it, [bold]gateway check[/bold] it and "
-    "[bold]gateway run[/bold] it.",
+    "Start with [bold]gateway demo[/bold]; then [bold]gateway init[/bold], [bold]gateway add[/bold], "
+    "[bold]gateway check[/bold] and [bold]gateway run[/bold] a configuration of your own.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -38,9 +38,16 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Run it": (configuration.demo, configuration.check, configuration.run, configuration.schema, configuration.purge),
+    "Run it": (
+        configuration.demo,
+        configuration.check,
+        configuration.run,
+        configuration.reload,
+        configuration.schema,
+        configuration.purge,
+    ),
     "Look at the running gateway": (watch.status, watch.top),
-    "First steps": (starting.templates,),
+    "First steps": (starting.init, starting.add, starting.templates),
     "Look at devices": (configuration.plan, devices.read, devices.scan, devices.discover, devices.browse),
     "Look at what is sent": (broker.tail, stored.export_history),
 }

@@ -4,10 +4,11 @@ import json
 
 from gateway.cli.output import say
 from gateway.encoding.schema import message_schema
-from gateway.settings import schema
+from gateway.settings import device_schema, schema
 
 
-def print_schema(messages: bool) -> int:
-    """Print the schema of the configuration, or that of the messages, on standard output; returns the exit code."""
-    say(json.dumps(message_schema() if messages else schema(), indent=2, ensure_ascii=False))
+def print_schema(messages: bool, devices: bool) -> int:
+    """Print the schema of gateway.yaml, of device files or of the messages, on standard output; returns the exit code."""
+    found = message_schema() if messages else device_schema() if devices else schema()
+    say(json.dumps(found, indent=2, ensure_ascii=False))
     return 0

@@ -12,7 +12,8 @@ _TOLD_NS: Final = 3_000_000_000
 """Stand-stills of more than this are reported whatever they cost; shorter ones where they delayed something that came."""
 _PAUSE_NS: Final = 60_000_000_000
 """Between two reports of short stand-stills."""
-_AWAKE_NS: Final = 1_000_000
+_AWAKE_NS: Final = 10_000_000
+"""The clocks with and without sleep differ by less while the machine is awake."""
 _TICKS_LEFT: Final = 3
 """Within so many ticks after a stand-still everything is received that came in it."""
 
@@ -69,10 +70,10 @@ class LoopWatch:
 
     def tick(self) -> None:
         """Record that the event loop turns."""
-        now_ns = self._now_ns()
+        monotonic_ns, now_ns = self._monotonic_ns(), self._now_ns()
         stood_ns = now_ns - self._last_ns if self._last_ns else 0
         self._proven_ns, self._last_ns = self._last_ns, now_ns
-        self._slept_then_ns, self._slept_ns = self._slept_ns, now_ns - self._monotonic_ns()
+        self._slept_then_ns, self._slept_ns = self._slept_ns, now_ns - monotonic_ns
         if stood_ns > LATE_NS:
             self._stood_ns, self._ticks_since = max(self._stood_ns, stood_ns), 0
         if self._stood_ns:
@@ -98,12 +99,17 @@ class LoopWatch:
         if late_ns <= LATE_NS or not self._proven_ns:
             return Arrival(wall_ns, is_known=True)
         self._has_delayed = True
-        # The system counts the age without the sleep of the machine.
-        has_slept = abs(now_ns - self._monotonic_ns() - self._slept_then_ns) > _AWAKE_NS
-        age = None if has_slept else age_ns()
+        age = None if self._has_slept() else age_ns()  # the system counts it without the sleep of the machine
         if age is None:
             return Arrival(wall_ns - late_ns, is_known=False)
         return Arrival(wall_ns - min(late_ns, age), is_known=True)
+
+    def _has_slept(self) -> bool:
+        """Return whether the machine slept since the tick before the last.
+
+        The clocks are read in another order than at a tick: a pause between the two readings is never taken for sleep.
+        """
+        return self._now_ns() - self._monotonic_ns() - self._slept_then_ns > _AWAKE_NS
 
     def late_ns(self, asked_ns: int = 0) -> int:
         """Return how long ago at most something came that is received now, 0 where that is no more than `LATE_NS`."""

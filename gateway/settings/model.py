@@ -235,6 +235,12 @@ _LIST: dict[str, Any] = {
 }
 
 
+def device_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a device file alone."""
+    whole = schema()
+    return {"$schema": whole["$schema"], "$ref": "#/$defs/DeviceFile", "$defs": whole["$defs"]}
+
+
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of `gateway.yaml` and, under `$defs`, of device files: for editors and reviews."""
     root = Root.model_json_schema()

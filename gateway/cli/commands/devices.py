@@ -74,7 +74,7 @@ def read(
         exit_with(lambda: identify(config, what, {"unit": unit, "timeout": timeout}))
     if is_url(what):
         options: dict[str, Any] = {"unit": unit, "address": address, "count": count, "timeout": timeout}
-        options |= _login(security, security_mode, username, check_host, pki) | {"accept": accept or []}
+        options |= login(security, security_mode, username, check_host, pki) | {"accept": accept or []}
         exit_with(lambda: read_url(what, tags or [], options))
     if not config.is_dir() and (":" in what or "." in what):
         raise typer.BadParameter(f"{what} is no configured device; an address is tcp://{what}", param_hint="DEVICE|URL")
@@ -162,9 +162,10 @@ def browse(
         raise typer.BadParameter("writes a tag file, and --json nodes: choose one", param_hint="--csv")
     options |= {"csv": csv, "json": json, "everything": everything, "most": most}
     options |= {"members": members, "properties": properties}
-    options |= _login(security, security_mode, username, check_host, pki) | {"accept": accept or []}
+    options |= login(security, security_mode, username, check_host, pki) | {"accept": accept or []}
     exit_with(lambda: run_browse(what, options))
 
 
-def _login(security: str, mode: str, username: str, check_host: bool, pki: Path | None) -> dict[str, Any]:
+def login(security: str, mode: str, username: str, check_host: bool, pki: Path | None) -> dict[str, Any]:
+    """Return the options of a login by their names."""
     return {"security": security, "security_mode": mode, "username": username, "check_host": check_host, "pki": pki}

@@ -6,10 +6,17 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "demo": ("gateway demo --seconds 90",),
     "check": ("gateway check --config myplant",),
     "run": ("gateway run --config myplant",),
+    "reload": ("gateway reload --config myplant", "gateway reload --dry-run --config myplant"),
     "purge": ("gateway purge --config myplant",),
     "status": ("gateway status --config myplant",),
     "top": ("gateway top --config myplant", "gateway top --tags oil"),
-    "schema": ("gateway schema > gateway.schema.json",),
+    "schema": ("gateway schema > gateway.schema.json", "gateway schema --devices > device.schema.json"),
+    "init": ("gateway init myplant --name press-shop --broker mqtts://broker.example",),
+    "add": (
+        "gateway add modbus tcp://192.168.0.10 --unit 1 --config myplant",
+        "gateway add modbus tcp://192.168.0.20 --template meters/siemens-pac3200.yaml --name main-meter --yes",
+        "gateway add opcua opc.tcp://192.168.0.11 --config myplant",
+    ),
     "templates": ("gateway templates", "gateway templates show meters/eastron-sdm630.yaml"),
     "plan": ("gateway plan --config myplant",),
     "read": (

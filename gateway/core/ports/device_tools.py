@@ -6,6 +6,7 @@ or pydantic's `ValidationError` of a device or tag, where the question makes no 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -98,6 +99,27 @@ class Browsable(Protocol):
 
     async def browse(self, url: str, options: Options, progress: Progress) -> Report:
         """Walk through what a server has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a device file for a device that was looked at would say."""
+
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    """Its keys beside protocol, url and tags."""
+    tag_file: str = ""
+    """Its tags as a tag file; empty where it has none."""
+    about: Sequence[Item] = ()
+    """What was found, for people."""
+
+
+@runtime_checkable
+class Draftable(Protocol):
+    """Capability of `gateway add`."""
+
+    async def draft(self, url: str, options: Options, progress: Progress) -> Draft:
+        """Look at a device, only by reading, and return what its file would say."""
         ...
 
 

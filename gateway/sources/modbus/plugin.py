@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.plural import counted
-from gateway.core.ports.device_tools import Options
+from gateway.core.ports.device_tools import Draft, Options, Progress
 from gateway.core.ports.plugin import DeviceEntry, Fault, FaultAt, SourceServices, TagTraits
 from gateway.core.ports.source import Source
 from gateway.core.report import Report
@@ -108,3 +108,9 @@ class ModbusPlugin:
         from gateway.sources.modbus.tools.scan import ModbusScan
 
         return ModbusScan(where, options)
+
+    async def draft(self, url: str, options: Options, progress: Progress) -> Draft:
+        """Scan an address and return a tag for each register and bit of the first unit that answers."""
+        from gateway.sources.modbus.tools.draft import draft_device
+
+        return await draft_device(url, options, progress)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from gateway.core.clock import Clock
 from gateway.core.errors import UsageError
-from gateway.core.ports.device_tools import Options, Progress
+from gateway.core.ports.device_tools import Draft, Options, Progress
 from gateway.core.ports.plugin import DeviceEntry, Fault, SourceServices, TagTraits
 from gateway.core.ports.source import Source
-from gateway.core.report import Report
+from gateway.core.report import Note, RawText, Report
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.pki_folder import PKI_PARTS
 from gateway.sources.opcua.port.node_names import NodeNames
@@ -130,6 +130,14 @@ class OpcUaPlugin:
         if options["csv"]:
             return await tag_file(device, wanted, options["most"], progress)
         return await node_tree(device, wanted, options["most"], progress, as_json=options["json"])
+
+    async def draft(self, url: str, options: Options, progress: Progress) -> Draft:
+        """Walk through a server and return a tag file of its numeric variables."""
+        report = await self.browse(url, {**options, "csv": True}, progress)
+        table = "".join(item.text for item in report.items if isinstance(item, RawText) and not item.is_note)
+        keys = {key: options[key] for key in ("username",) if options[key]}
+        keys |= {"security": options["security"]} if options["security"] != "auto" else {}
+        return Draft(keys, table, [item for item in report.items if isinstance(item, Note)])
 
     def certificate_store(self, folder: Path | None) -> "PkiStore":
         """Return the certificates that `pki:` of the devices names."""

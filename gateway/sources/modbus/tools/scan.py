@@ -1,6 +1,6 @@
 """Finding units that answer and addresses that can be read, one polite request after another."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.clock import Clock, SystemClock
@@ -136,6 +136,11 @@ class ModbusScan:
                     progress.show(f"no unit answered{at}" + (" as Modbus says" if self._has_oddities else ""))
             if self._found:
                 return
+
+    @property
+    def found(self) -> Mapping[int, Mapping[Table, Sequence[tuple[int, int]]]]:
+        """Return the readable ranges by unit and table, found so far."""
+        return self._found
 
     def report(self) -> Report:
         """Return the ranges of each unit found so far, and a command that reads the first of them."""

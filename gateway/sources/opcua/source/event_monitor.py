@@ -100,12 +100,14 @@ class EventMonitor:
             self._diagnostics.health.hurry(self._device.clock.monotonic())
         if not values.events:
             return
+        self._diagnostics.check_clock(values)
+        is_late = self._diagnostics.is_late  # of these values: others are received while names are asked for
         types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}
         names = await self._events.type_names([one for one in types if isinstance(one, str)])
         off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
         for given in values.events:
             config = self._device.config
-            is_right = (abs(off_ns) <= config.clock_tolerance or self._diagnostics.is_late) and config.times == "server"
+            is_right = (abs(off_ns) <= config.clock_tolerance or is_late) and config.times == "server"
             came_ns = values.received_ns - (0 if is_right else values.late_ns)
             for event in self._alarms.events_of(given, came_ns, is_right, names):
                 self._diagnostics.statistics.events += 1

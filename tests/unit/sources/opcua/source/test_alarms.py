@@ -171,6 +171,21 @@ async def test_events_are_subscribed_refreshed_and_told_in_their_order():
     await made.close()
 
 
+async def test_an_alarm_that_is_received_late_keeps_its_own_time():
+    """The server's clock was right before, and seems to be 6.7 s behind now: the answer waited."""
+    clock = ManualClock(monotonic_s=0)
+    server = FakeSession(clock)
+    made = source(clock, server, events=[{}])
+    await made.open()
+    server.publish(values([], [], received_ns=TIME_NS, server_clock_ns=TIME_NS))
+    late = values([], [], received_ns=TIME_NS + 6_700_000_000, server_clock_ns=TIME_NS)
+    server.publish(with_events(late, condition(True)))
+    await settle()
+    said = [made._state.queue.pop() for _ in range(2)]
+    assert [one.time_ns for one in said if hasattr(one, "kind")] == [TIME_NS]
+    await made.close()
+
+
 def with_events(told, *events):
     return replace(told, events=events)
 
