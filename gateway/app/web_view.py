@@ -37,9 +37,10 @@ def gateway_view(parts: GatewayParts) -> GatewayView:
         return known[1].get(name, DeviceFacts("", "", ""))
 
     return GatewayView(
-        identity=Identity(root.name, __version__, parts.boot, parts.started_ms, parts.settings.hash),
+        identity=Identity(root.name, __version__, parts.boot, parts.started_ms),
         live=parts.live,
         now_ns=parts.clock.now_ns,
+        config=lambda: parts.settings.hash,
         outbox=lambda: parts.outbox.stats,
         outbox_limits={
             "max_bytes": outbox.max_bytes,
@@ -50,6 +51,7 @@ def gateway_view(parts: GatewayParts) -> GatewayView:
         sink=root.sink_plugin.name,
         stuck=lambda: _stuck(parts),
         sink_fault=parts.health,
+        refused=lambda: parts.configuration.refused,
         certificates=lambda: parts.certificates.ends,
         about_device=about_device,
         configuration=lambda: [asdict(one) for one in settings_with_origins(parts.settings)],

@@ -38,7 +38,14 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Run it": (configuration.demo, configuration.check, configuration.run, configuration.schema, configuration.purge),
+    "Run it": (
+        configuration.demo,
+        configuration.check,
+        configuration.run,
+        configuration.reload,
+        configuration.schema,
+        configuration.purge,
+    ),
     "Look at the running gateway": (watch.status, watch.top),
     "First steps": (starting.init, starting.add, starting.templates),
     "Look at devices": (configuration.plan, devices.read, devices.scan, devices.discover, devices.browse),

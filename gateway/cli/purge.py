@@ -84,7 +84,9 @@ def _files(settings: Settings) -> Iterator[Path]:
     history = settings.root.history.files.path
     yield from (path for path in _there(history) if path.suffix == SUFFIX)
     lock = lock_file(outbox.path)
-    yield from (path for path in own_files(outbox.path) if path != lock)
+    for path in own_files(outbox.path):
+        if path != lock:
+            yield from _there(path)
     yield from _there(lock)
 
 

@@ -150,3 +150,19 @@ class PathLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def holder_of(path: Path) -> int | None:
+    """Return the process of the gateway that has an outbox, None where none runs or the lock's file cannot be read."""
+    try:
+        fd = os.open(lock_file(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(fd, _PID_BYTES, 0).decode("ascii", "replace").strip()
+        return int(text) if text.isdecimal() and int(text) > 1 else None
+    finally:
+        os.close(fd)
+    return None

@@ -50,7 +50,7 @@ class Api:
             boot=identity.boot,
             started_ms=identity.started_ms,
             now_ms=view.now_ns() // _MS,
-            config=identity.config,
+            config=view.config(),
             health=a.HealthAnswer(health.level, list(health.reasons)),
             devices=dict(Counter(device.state for device in view.live.devices())),
             tags=len(view.live.table),
@@ -254,7 +254,7 @@ class Api:
         """Return every setting, without secrets."""
         query.end()
         found = await asyncio.to_thread(self._view.configuration)
-        return a.ConfigurationAnswer(self._view.identity.config, [a.SettingAnswer(**one) for one in found])
+        return a.ConfigurationAnswer(self._view.config(), [a.SettingAnswer(**one) for one in found])
 
 
 def _alarm(alarm: AlarmView) -> a.AlarmAnswer:

@@ -12,6 +12,8 @@ from gateway.web.view import GatewayView
 SILENT_S: Final = 10.0
 """A polled device that has given no sample for so long, and for three of its intervals, is silent."""
 
+_MOST_NAMED: Final = 5
+
 Level = Literal["ok", "degraded", "red"]
 
 
@@ -51,6 +53,8 @@ def _lesser(view: GatewayView, devices: Sequence[DeviceView], silent: set[str]) 
             yield f"{state}: {_some(names)}"
     if silent:
         yield f"silent: {_some(sorted(silent))}"
+    for name, problem in list(view.refused().items())[:_MOST_NAMED]:
+        yield f"configuration of {name} cannot be used: {problem}"
     if not view.is_connected():
         yield f"{view.sink} is not connected"
     elif fault := view.sink_fault():
@@ -59,7 +63,7 @@ def _lesser(view: GatewayView, devices: Sequence[DeviceView], silent: set[str]) 
         yield f"the disk refuses: {refused}"
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
+def _some(names: Sequence[str], most: int = _MOST_NAMED) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

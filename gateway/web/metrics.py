@@ -66,7 +66,7 @@ def _of_gateway(view: GatewayView) -> str:
         families.append(family)
 
     one("info", "gauge", "The gateway, its version and configuration.", 1,
-        name=identity.name, version=identity.version, config=identity.config)  # fmt: skip
+        name=identity.name, version=identity.version, config=view.config())  # fmt: skip
     one("start_time_seconds", "gauge", "When this run began, since the epoch.", identity.started_ms / 1e3)
     one("healthy", "gauge", "1 while scheduler and outbox make progress and a device is read.", float(health.is_ready))
     one("degraded", "gauge", "1 while something is not as it should be.", float(health.level != "ok"))

@@ -41,7 +41,7 @@ class Stream:
         self._api = api
         self._viewers: set[Viewer] = set()
         self._someone = asyncio.Event()
-        self._begin = 0
+        self._begin = self._table = 0
         self.dropped = 0
 
     @property
@@ -55,7 +55,7 @@ class Stream:
     def add(self, viewer: Viewer) -> None:
         """Let a viewer in: it gets all that is true now, and then what changes."""
         if not self._viewers:
-            self._begin = self._live.version
+            self._begin, self._table = self._live.version, self._live.table_version
         self._give(viewer, self._snapshot())
         self._viewers.add(viewer)
         self._someone.set()
@@ -74,6 +74,9 @@ class Stream:
                 await self._someone.wait()
                 devices = alarms = events = self._begin
             await sleep(PERIOD_S)
+            if self._live.table_version != self._table:
+                self._begin_anew()
+                continue
             live, parts = self._live, [message("status", self._api.status_now())]
             if live.devices_version > devices:
                 parts.append(message("devices", self._api.devices_now()))
@@ -85,6 +88,13 @@ class Stream:
                 parts.append(message("events", self._api.events_now(list(news)[-_MOST_NEWS:])))
                 events = news[-1].version
             self._send(b"".join(parts))
+
+    def _begin_anew(self) -> None:
+        """Let all viewers go after a reload: the numbers of their tags mean others now. They come again."""
+        for viewer in list(self._viewers):
+            viewer.is_dropped = True
+            self.remove(viewer)
+            viewer.drop()
 
     def _snapshot(self) -> bytes:
         api = self._api

@@ -81,8 +81,6 @@ class Identity:
     """Of this run."""
     started_ms: int
     """When this run began, ms UTC."""
-    config: str
-    """Hash of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +105,8 @@ class GatewayView:
     """The read model."""
     now_ns: Callable[[], int]
     """The gateway's clock, ns UTC."""
+    config: Callable[[], str]
+    """Hash of the configuration that runs; a reload changes it."""
     outbox: Callable[[], OutboxView]
     """The outbox in numbers."""
     outbox_limits: Mapping[str, int]
@@ -119,6 +119,8 @@ class GatewayView:
     """The parts whose loop has not turned for 10 s and more."""
     sink_fault: Callable[[], str]
     """What is wrong although the sink is connected, empty for nothing."""
+    refused: Callable[[], Mapping[str, str]]
+    """The devices, or `gateway.yaml`, whose configuration cannot be used, each with its first problem."""
     certificates: Callable[[], Mapping[str, int]]
     """When certificates end, ms UTC, by owner."""
     about_device: Callable[[str], DeviceFacts]

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.bench import history, modbus, opcua, opcua_start, outbox, pipeline, process, start
+from tests.bench import history, modbus, opcua, opcua_start, outbox, page, pipeline, process, start
 from tests.bench.figures import Figure, publish
 
 BENCHES = (
@@ -14,6 +14,7 @@ BENCHES = (
     *outbox.BENCHES,
     *history.BENCHES,
     *process.BENCHES,
+    *page.BENCHES,
     *start.BENCHES,
 )
 

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import signal
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from gateway.audit.ledger import Ledger
-from tests.support.gateway import GatewayProcess, Modbus, Subscriber, write_config
+from tests.support.gateway import ROOT, GatewayProcess, Modbus, Subscriber, write_config
 from tests.support.line import EVERY_WINDOW, QUEUES, impatient
 from tests.support.modbus_server import ScriptedServer
 from tests.support.mosquitto import Mosquitto
@@ -89,14 +91,21 @@ class Plant:
             assert asks - 1 <= samples <= asks, (device, tag, asks, samples)
 
 
+async def listening() -> ScriptedServer:
+    """A server on a port that nobody has taken meanwhile."""
+    while True:
+        server = ScriptedServer(free_port())
+        with suppress(OSError):
+            await server.start()
+            return server
+
+
 @asynccontextmanager
 async def plant(folder: Path, mosquitto: str, count: int = 3, *, root: str = EVERY_WINDOW, tags: int = 3):
     (folder / "broker").mkdir()
     broker = Mosquitto(mosquitto, folder / "broker", persistent=True)
     await broker.start(QUEUES)
-    servers = [ScriptedServer(free_port()) for _ in range(count)]
-    for server in servers:
-        await server.__aenter__()
+    servers = [await listening() for _ in range(count)]
     devices = [Modbus(f"d{n}", f"tcp://127.0.0.1:{server.port}", tags, interval="200ms") for n, server in enumerate(servers)]
     config = write_config(folder, broker.url, devices, root=root)
     subscriber = await asyncio.to_thread(lambda: Subscriber(broker.port).wait_ready())
@@ -112,7 +121,7 @@ async def plant(folder: Path, mosquitto: str, count: int = 3, *, root: str = EVE
         subscriber.close()
         broker.stop()
         for server in servers:
-            await server.__aexit__(None, None, None)
+            await server.stop()
 
 
 async def test_a_changed_device_costs_the_others_nothing(tmp_path: Path, mosquitto: str) -> None:
@@ -256,4 +265,61 @@ async def test_fifty_reloads_under_load(tmp_path: Path, mosquitto: str, devices:
         assert line.gateway.terminate() == 0
         for n in (devices - 2, devices - 1):
             line.assert_no_gap(f"d{n}")
+        line.assert_complete()
+
+
+def command(line: Plant, *words: str) -> tuple[int, str]:
+    """Run `gateway reload`; exit code and all that it says."""
+    program = [sys.executable, "-m", "gateway", "reload", *words, "--config", str(line.gateway.config)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+async def test_the_command_says_what_came_of_it_and_what_ran_last_is_kept(tmp_path: Path, mosquitto: str) -> None:
+    """A bad device file at the next start: the device runs as it ran last, and this is said."""
+    root = EVERY_WINDOW + "reload: {keep_after: 1s}\n"
+    async with plant(tmp_path, mosquitto, root=root) as line:
+        await until(lambda: "configuration kept" in line.gateway.log(), 60, line.gateway.log)
+        line.edit("d1", "interval: 200ms", "interval: 100ms")
+        code, text = await asyncio.to_thread(command, line, "--dry-run")
+        assert (code, text.splitlines()[0]) == (0, "d1 is changed: interval")
+        assert line.reloads() == []
+        code, text = await asyncio.to_thread(command, line)
+        assert code == 0, text
+        assert text.startswith("d1 is changed: interval\napplied: ")
+        await until(lambda: line.gateway.log().count("configuration kept") == 2, 60, line.gateway.log)
+        line.edit("d1", "interval: 100ms", "nonsense: 1")
+        code, text = await asyncio.to_thread(command, line)
+        assert code == 1, text
+        assert "d1.yaml" in text
+        assert line.gateway.terminate() == 0
+        code, text = await asyncio.to_thread(command, line)
+        assert (code, "no gateway runs" in text) == (1, True)
+        line.gateway.start()
+        await until(lambda: line.status().get("configuration", {}).get("kept") == ["d1"], 60, line.gateway.log)
+        await line.until_samples("d1", 10)
+        events = [m.payload for m in line.subscriber.of("/test/event") if m.payload["kind"] == "configuration_refused"]
+        assert [(event["name"], event["runs"]) for event in events] == [("d1", "last")]
+
+
+async def test_requests_at_any_time_end_nothing(tmp_path: Path, mosquitto: str) -> None:
+    """Many at once, while it starts, while a file is half written, and while it stops."""
+    async with plant(tmp_path, mosquitto) as line:
+        line.edit("d1", "interval: 200ms", "interval: 100ms")
+        text = line.file("d2").read_text()
+        for end in range(0, len(text), 7):
+            line.file("d2").write_text(text[:end])
+            line.hang_up()
+            await asyncio.sleep(0.01)
+        line.file("d2").write_text(text)
+        await until(lambda: bool(line.reloads()), 60, line.gateway.log)
+        await line.reload()
+        await until(lambda: line.reloads()[-1]["result"] == "applied", 60, line.gateway.log)
+        await line.until_samples("d1", 10)
+        line.hang_up()
+        line.edit("d1", "interval: 100ms", "interval: 200ms")
+        line.hang_up()
+        assert line.gateway.terminate() == 0
+        line.assert_no_gap("d0")
         line.assert_complete()

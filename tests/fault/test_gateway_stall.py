@@ -15,6 +15,7 @@ from tests.support.gateway import GatewayProcess, Subscriber, write_config
 from tests.support.modbus_server import Ask, ScriptedServer
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import free_port, until
+from tests.support.opcua_server import AsyncuaServer
 
 STOOD_S = 1.5
 BOUND_MS = 100
@@ -107,7 +108,7 @@ async def test_a_stopped_process_gives_no_value_a_later_time_than_its_answer(tmp
             def stalls() -> list[int]:
                 return [m.payload["for_ms"] for m in subscriber.of("/event") if m.payload["kind"] == "stall"]
 
-            await until(lambda: len(values()) > 3, 30, lambda: f"values; log: {gateway.log()[-1500:]}")
+            await until(lambda: len(values()) > 3, 30, lambda: f"values; {gateway.log()[-1500:]}")
             assert gateway.process is not None
             pid = gateway.process.pid
             device.stopped = lambda: pid
@@ -122,3 +123,48 @@ async def test_a_stopped_process_gives_no_value_a_later_time_than_its_answer(tmp
     assert quality == {"good"} or {got[text][2] for text in device.frozen} == {"time"}
     too_late = {text: (ts, device.sent_ms[text]) for text, (ts, _, _) in got.items() if ts > device.sent_ms[text] + BOUND_MS}
     assert not too_late
+
+
+async def test_opcua_values_with_the_gateways_time_that_came_in_a_stand_still_are_uncertain(tmp_path, mosquitto):
+    """Their time is that of the last turns of the loop before it, so nothing is stamped within it."""
+    (tmp_path / "broker").mkdir()
+    broker = Mosquitto(mosquitto, tmp_path / "broker")
+    await broker.start()
+    async with AsyncuaServer(free_port(), 1) as server:
+        head = f"protocol: opcua\nurl: {server.url}\nsecurity: none\ntimes: gateway\ninterval: 100ms\nfound: {tmp_path}\n"
+        text = f"{head}tags:\n  - {{name: n, node: ns=2;s=v0}}\n"
+        config = write_config(tmp_path, broker.url, [], files={"press.yaml": text}, root="publish:\n  windows: all\n")
+        with Subscriber(broker.port) as subscriber, GatewayProcess(config) as gateway:
+            written = 0
+
+            def windows() -> list[dict[str, object]]:
+                return [m.payload["tags"]["n"] for m in subscriber.of("/press/window")]
+
+            async def write() -> None:
+                nonlocal written
+                while True:
+                    written += 1
+                    await server.write(0, float(written))
+                    await asyncio.sleep(0.1)
+
+            writing = asyncio.create_task(write())
+            await until(
+                lambda: any(w["q"] == "good" for w in windows()), 40, lambda: f"values; log: {gateway.log()[-1500:]}"
+            )
+            assert gateway.process is not None
+            pid, count = gateway.process.pid, written
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await until(lambda: _state(pid) == "T", 10, "the gateway is stopped")
+                begin, begin_ms = time.monotonic(), time.time() * 1e3
+                await until(lambda: time.monotonic() > begin + STOOD_S and written > count + 3, 30, "a stand-still")
+            finally:
+                end_ms = time.time() * 1e3
+                os.kill(pid, signal.SIGCONT)
+            await until(
+                lambda: any(w.get("reason") == "time" for w in windows()), 30, lambda: f"uncertain: {windows()[-5:]}"
+            )
+            writing.cancel()
+            stamps = [w["last_ts"] for w in windows() if "last_ts" in w]
+    broker.stop()
+    assert not [stamp for stamp in stamps if begin_ms + BOUND_MS < stamp < end_ms - 1]

@@ -267,3 +267,16 @@ async def test_a_bug_in_an_answer_costs_that_answer(tmp_path: Path) -> None:
             assert response.status == 500
             assert "secret" not in await response.text()
         assert (await served.get("/healthz"))[0] == 200
+
+
+async def test_after_a_reload_viewers_come_again(tmp_path: Path) -> None:
+    """The numbers of tags mean others then: no viewer is shown a value under another tag's name."""
+    plant = _plant()
+    async with serving(plant.view(), tmp_path) as served, served.http.get(served.url + "/api/v1/stream?tags=1") as response:
+        await until(lambda: len(served.site.stream) == 1, 20, "a viewer")
+        plant.live.table_version += 1
+        with contextlib.suppress(aiohttp.ClientError):
+            async with asyncio.timeout(30):
+                async for _ in _events(response):
+                    pass
+        assert len(served.site.stream) == 0

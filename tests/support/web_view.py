@@ -29,20 +29,23 @@ class FakePlant:
     outbox: Stats = field(default_factory=lambda: Stats(3, 1_000, 61_440, 0, 0, ""))
     connected: bool = True
     stuck: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
     sources: list[Any] = field(default_factory=list)
 
     def view(self, **changes: Any) -> GatewayView:
         """The view of it."""
         view = GatewayView(
-            identity=Identity("test", "1.2.3", "boot", STARTED_MS, "abcdef"),
+            identity=Identity("test", "1.2.3", "boot", STARTED_MS),
             live=self.live,
             now_ns=self.now_ns,
+            config=lambda: "abcdef",
             outbox=lambda: self.outbox,
             outbox_limits={"max_bytes": 2**30, "memory_bytes": 2**25, "max_age_ms": 604_800_000},
             is_connected=lambda: self.connected,
             sink="mqtt",
             stuck=lambda: self.stuck,
             sink_fault=lambda: "",
+            refused=lambda: self.refused,
             certificates=lambda: {"broker": STARTED_MS + 86_400_000},
             about_device=lambda name: DeviceFacts("Modbus", f"tcp://{name}", f"gateway read {name}"),
             configuration=lambda: [{"file": "gateway.yaml", "key": "name", "value": "test", "origin": "gateway.yaml:1"}],

@@ -36,6 +36,21 @@ def check(config: ConfigDir = DEFAULT_CONFIG) -> None:
     exit_with(lambda: check_config(config))
 
 
+def reload(
+    config: ConfigDir = DEFAULT_CONFIG,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what differs from the configuration that ran last.")
+    ] = False,
+) -> None:
+    """Have the running gateway take the changed configuration, device by device, and print what came of it.
+
+    Exit codes: 0 when it was taken, or with --dry-run could be; 1 when not; 2 when the configuration cannot be used.
+    """
+    from gateway.cli.reload import reload_gateway, show_difference
+
+    exit_with(lambda: (show_difference if dry_run else reload_gateway)(config))
+
+
 def purge(
     config: ConfigDir = DEFAULT_CONFIG,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -6,6 +6,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "demo": ("gateway demo --seconds 90",),
     "check": ("gateway check --config myplant",),
     "run": ("gateway run --config myplant",),
+    "reload": ("gateway reload --config myplant", "gateway reload --dry-run --config myplant"),
     "purge": ("gateway purge --config myplant",),
     "status": ("gateway status --config myplant",),
     "top": ("gateway top --config myplant", "gateway top --tags oil"),

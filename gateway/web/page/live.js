@@ -48,7 +48,7 @@ function open() {
   source.onerror = () => {
     live.connected = false;
     tell("connected", false);
-    if (source.readyState === EventSource.CLOSED) { clearTimeout(timer); timer = setTimeout(open, 3000); }
+    if (source.readyState === EventSource.CLOSED) { tags = ""; clearTimeout(timer); timer = setTimeout(open, 3000); }
   };
   const take = (name, keep) => source.addEventListener(name, (message) => {
     const content = JSON.parse(message.data);
@@ -56,7 +56,9 @@ function open() {
     tell(name, content);
   });
   take("status", (content) => {
+    const isOther = live.status && live.status.config !== content.config;
     live.status = content;
+    if (isOther) { seen.clear(); tell("configuration", content); }
     const { messages, lost, thinned, disk_bytes } = content.outbox;
     levels.push({ t: content.now_ms, messages, lost, thinned, disk: disk_bytes, acked: content.outbox.counters.acked ?? 0, samples: content.samples });
     if (levels.length > 1800) levels.splice(0, levels.length - 1800);

@@ -78,6 +78,7 @@ function theme() {
 theme();
 drawNav();
 for (const name of ["status", "devices", "alarms", "connected"]) on(name, drawHealth);
+on("configuration", show);
 addEventListener("hashchange", () => { show(); document.getElementById("main").focus({ preventScroll: true }); });
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); document.getElementById("main").focus(); });
 watch([]);

@@ -63,6 +63,14 @@ def test_a_sink_away_or_a_disk_that_refuses_is_degraded() -> None:
     assert health_of(plant.view()).reasons == ("mqtt is not connected",)
 
 
+def test_a_device_whose_configuration_cannot_be_used_is_named() -> None:
+    plant = fake_plant(now_ns=Now())
+    plant.refused = {"press": "press.yaml:3: no url"}
+    health = health_of(plant.view())
+    assert health.level == "degraded"
+    assert "press.yaml:3" in health.reasons[0]
+
+
 def test_subscriptions_may_be_silent() -> None:
     now = Now()
     plant = fake_plant(now_ns=now, interval_ns=0)
