@@ -68,7 +68,7 @@ class Metric:
         """Do the same for a metric that carries structures as templates and arrays of them as data sets."""
         if self.shape is None and (self.kind is DataType.STRING or not isinstance(value, dict | list)):
             return self.fit(value)
-        shape = grown(self.shape, value)
+        shape = grown(grown(None, self.value) if self.shape is None else self.shape, value)
         if shape is self.shape:
             return False
         before, self.shape = self.shape, shape
@@ -197,7 +197,8 @@ class DeviceMetrics:
             metric = self.metric(name)
             if metric.fit_structure(value) if self._structures else metric.fit(value):
                 self.born = False
-            values.append(MetricValue(metric, metric.carried(value), time_ms, quality, extra))
+            carried = value if isinstance(value, dict | list) else metric.carried(value)  # else when it is written
+            values.append(MetricValue(metric, carried, time_ms, quality, extra))
         return sorted(values, key=lambda one: one.time_ms)
 
     def _rows(self, body: Mapping[str, Any], *, number: bool) -> Iterable[tuple[str, Any, int, int, Mapping[str, Any]]]:

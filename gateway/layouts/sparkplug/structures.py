@@ -35,6 +35,10 @@ class Shape:
     """Names and shapes of members or columns, in the order in which they were first seen."""
     is_known: bool = True
     """Whether a value has shown it; else null, and an empty list, are all that there was."""
+    is_wide: bool = False
+    """There was an integer that no double carries."""
+    was_list: bool = False
+    """There was an empty list, so it can still be a table or text, nothing else."""
 
     @cached_property
     def name(self) -> str:
@@ -61,6 +65,7 @@ class Shape:
 
 TEXT: Final = Shape(DataType.STRING)
 _NULL: Final = Shape(DataType.STRING, is_known=False)
+_EMPTY: Final = Shape(DataType.STRING, is_known=False, was_list=True)
 
 
 def grown(known: Shape | None, value: Any) -> Shape:
@@ -73,10 +78,12 @@ def grown(known: Shape | None, value: Any) -> Shape:
 def _grown(known: Shape, value: Any, levels: int) -> Shape:
     if value is None or known == TEXT:
         return known
-    if isinstance(value, dict):
-        return _structure(known, value, levels)
     if isinstance(value, list):
         return _table(known, value)
+    if known.was_list:
+        return TEXT
+    if isinstance(value, dict):
+        return _structure(known, value, levels)
     return _scalar(known, value)
 
 
@@ -91,7 +98,7 @@ def _structure(known: Shape, value: Mapping[str, Any], levels: int) -> Shape:
 
 def _table(known: Shape, value: Sequence[Any]) -> Shape:
     if not value:
-        return known if known.kind is DataType.DATASET or not known.is_known else TEXT
+        return known if known.kind is DataType.DATASET else TEXT if known.is_known else _EMPTY
     if (known.is_known and known.kind is not DataType.DATASET) or not all(isinstance(row, dict) and row for row in value):
         return TEXT
     columns = dict(known.fields)
@@ -101,6 +108,11 @@ def _table(known: Shape, value: Sequence[Any]) -> Shape:
     shapes = {name: shape if shape.is_known else Shape(DataType.DOUBLE) for name, shape in columns.items()}
     if any(shape.kind is DataType.UINT64 for shape in shapes.values()):
         return TEXT  # Tahu's library for JavaScript refuses the whole payload for it
+    before = dict(known.fields)
+    for name, shape in shapes.items():
+        is_double = (before[name].kind if name in before else DataType.DOUBLE) is DataType.DOUBLE
+        if before and is_double and shape.kind is not DataType.DOUBLE:
+            return TEXT  # rows that came before may have no value there
     without_null = {name for name, shape in shapes.items() if shape.kind is not DataType.DOUBLE}
     if any(row.get(name) is None for row in value for name in without_null):
         return TEXT  # a cell has to have a value (tck-id-payloads-template-dataset-value), and only a double has NaN
@@ -126,8 +138,10 @@ def _scalar(known: Shape, value: Any) -> Shape:
     if not known.is_known or known == shape:
         return shape
     kinds = {known.kind, shape.kind}
+    if kinds == {DataType.INT64}:
+        return known if known.is_wide else shape
     if kinds == {DataType.INT64, DataType.DOUBLE}:
-        return Shape(DataType.DOUBLE) if isinstance(value, float) or abs(value) <= _LARGEST_EXACT else TEXT
+        return TEXT if known.is_wide or shape.is_wide else Shape(DataType.DOUBLE)
     if known.kind is DataType.UINT64 and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return known
     return TEXT
@@ -137,7 +151,8 @@ def _shape_of(value: Any) -> Shape:
     if isinstance(value, bool):
         return Shape(DataType.BOOLEAN)
     if isinstance(value, int):
-        return Shape(DataType.INT64 if -_INT64 <= value < _INT64 else DataType.UINT64)
+        kind = DataType.INT64 if -_INT64 <= value < _INT64 else DataType.UINT64
+        return Shape(kind, is_wide=abs(value) > _LARGEST_EXACT)
     return Shape(DataType.DOUBLE) if isinstance(value, float) else TEXT
 
 

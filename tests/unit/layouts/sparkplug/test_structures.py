@@ -20,9 +20,14 @@ numbers = st.one_of(
 )
 values = st.recursive(
     numbers,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=4)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("abc/"), inner, max_size=4)),
     max_leaves=20,
 )
+scalars = st.one_of(st.none(), st.sampled_from([True, -1, 2, 2.5, 2**53 + 1, 2**63, "x"]))
+rows = st.lists(st.dictionaries(st.sampled_from("ab"), scalars, max_size=2), max_size=2)
+inner = st.dictionaries(st.just("d"), scalars)
+alike = st.one_of(rows, st.fixed_dictionaries({}, optional={"a": scalars, "b": rows, "c": inner}))
+"""Values that differ little, so that shapes grow."""
 
 
 def member(shape: Any, name: str) -> Any:
@@ -49,7 +54,7 @@ def same(told: Any, value: Any) -> bool:
     return told == value and isinstance(told, bool) == isinstance(value, bool)
 
 
-@given(st.lists(values, min_size=1, max_size=4))
+@given(st.one_of(st.lists(values, min_size=1, max_size=4), st.lists(alike, min_size=1, max_size=4)))
 def test_whatever_came_before_a_value_is_told_as_it_is(several: list[Any]) -> None:
     """A shape carries all that it has grown over, or is text; what has grown does not grow with the same again."""
     shape = None
@@ -231,3 +236,22 @@ def test_what_is_no_structure_is_refused(payload: bytes) -> None:
     """A cell of a broken length, and more cells or rows than could be kept."""
     with pytest.raises(ValueError, match="not a Sparkplug payload"):
         read_payload(payload)
+
+
+@given(st.lists(st.tuples(st.one_of(values, alike), st.booleans(), st.booleans()), max_size=6))
+def test_any_values_live_and_from_backlog_reach_the_host_as_they_are(several: list[tuple[Any, bool, bool]]) -> None:
+    """Whatever order they come in: data have the births that they need, and births tell the newest value."""
+    bench, earlier = Bench(structures="templates"), Bench(structures="templates")
+    bench.connect()
+    newest = None
+    for value, is_live, asks in several:
+        message = (bench if is_live else earlier).value(3, value)
+        newest = value if is_live else newest
+        *_, (kind, _, metrics) = bench.send(message, hist=not is_live)
+        told = metrics["count"]
+        assert kind == "DDATA"
+        assert told["value"] is None or same(told["value"], value) or told["value"] == str(value)
+        if asks:
+            *_, (_, _, metrics) = bench.connect()
+            told = metrics["count"]["value"]
+            assert newest is None or told is None or same(told, newest) or told == newest
