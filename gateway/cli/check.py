@@ -12,6 +12,7 @@ from gateway.core.errors import ConfigError
 from gateway.core.foreign_text import LONGEST_TEXT, clean
 from gateway.core.plural import counted
 from gateway.core.ports.plugin import TagFiles
+from gateway.outbox.disk_room import storage_faults
 from gateway.plugins import LAYOUTS
 from gateway.settings import Settings, load
 
@@ -36,9 +37,11 @@ def check_config(folder: Path) -> int:
     console.print_unfolded(_devices(settings))
     _print_reads(console, settings)
     _print_publishes(console, settings)
-    for warning in settings.warnings:
+    storage = [f"outbox.path: {fault}" for fault in storage_faults(settings.root.outbox.path)]
+    for warning in (*settings.warnings, *storage):
         console.print(Text.assemble(("warning:", "yellow"), f" {clean(warning, LONGEST_TEXT)}"))
-    about = f"{counted(len(settings.warnings), 'warning')}, " if settings.warnings else ""
+    count = len(settings.warnings) + len(storage)
+    about = f"{counted(count, 'warning')}, " if count else ""
     console.print(Text.assemble((f"{folder} can be used", "bold green"), f" ({about}configuration {settings.hash})"))
     return 0
 

@@ -11,6 +11,7 @@ import structlog
 from gateway.cli import logs
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, Unsaved
+from gateway.outbox.disk_room import storage_faults
 from gateway.settings.kept_configuration import load_for_run
 
 EXIT_UNSAVED: Final = 3
@@ -30,6 +31,8 @@ def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> in
         for problem in [str(problem) for one in settings.refused for problem in one.problems] + [settings.refused_root]:
             if problem:
                 structlog.get_logger("settings").error("configuration refused", problem=problem)
+        for fault in storage_faults(settings.root.outbox.path):
+            structlog.get_logger("outbox").error("store-and-forward does not work here", reason=fault)
         from gateway.app.main_loop import run
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

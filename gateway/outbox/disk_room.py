@@ -15,6 +15,16 @@ _PLAIN_TAG_BYTES: Final = 144
 _HEAD_BYTES: Final = 90
 """A window as it is kept: a quarter of the 14 kB that 100 noisy tags take, and as much without compression."""
 
+_FORGETFUL: Final = {
+    **dict.fromkeys(("tmpfs", "ramfs"), "it is memory, and what waits is lost when the machine stops; expected a disk"),
+    **dict.fromkeys(("overlay", "aufs"), "it goes with its container; expected a volume"),
+    **dict.fromkeys(
+        ("nfs", "nfs4", "cifs", "smb3", "9p", "vboxsf", "virtiofs"),
+        "SQLite cannot rely on its locks and syncs, and the file can be damaged; expected a disk of this machine",
+    ),
+}
+"""Kinds of file systems on which store-and-forward is not what it promises, with the reason."""
+
 _NS_PER_HOUR: Final = 3_600_000_000_000
 
 
@@ -35,6 +45,40 @@ def disk_usage(path: Path) -> Usage | None:
     except OSError:
         return None
     return Usage(file, file, 0, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def storage_faults(path: Path, mounts: Path = Path("/proc/self/mounts")) -> list[str]:
+    """Return why messages cannot be kept at `path`, or not for long: no rights, a file system that forgets. Sentences.
+
+    mounts: the mounted file systems, as fstab(5) has them.
+    """
+    folder = path.parent
+    while not os.path.isdir(folder) and folder != folder.parent:
+        folder = folder.parent
+    faults = []
+    target = path if path.exists() else folder
+    if not os.access(target, os.W_OK):
+        faults.append(f"this user may not write to {target}: nothing survives an outage, a stop or a crash")
+    kind = _file_system(folder, mounts)
+    if kind in _FORGETFUL:
+        faults.append(f"{folder} is on {kind}: {_FORGETFUL[kind]}")
+    return faults
+
+
+def _file_system(folder: Path, mounts: Path) -> str:
+    """Return the kind of file system that a folder lies on, empty where that cannot be seen."""
+    try:
+        lines = mounts.read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    real, found = os.path.realpath(folder), ("", "")
+    for fields in (line.split(" ") for line in lines):
+        if len(fields) < 3:
+            continue
+        place = fields[1].replace("\\040", " ")
+        if (real == place or real.startswith(place.rstrip("/") + "/")) and len(place) >= len(found[0]):
+            found = place, fields[2]  # of equal places the last one is on top
+    return found[1]
 
 
 def shortage_text(config: OutboxConfig, usage: Usage, tags: Sequence[int], window_ns: int, *, merges: bool = True) -> str:

@@ -11,24 +11,31 @@ from gateway.core.csv_cells import unprotected
 from gateway.settings import ceilings
 from gateway.settings.source_files import SourceFile, read_text
 
+_ENCODINGS: Final = ("utf-8-sig", "cp1252")
+"""What spreadsheets save in: UTF-8, and in Europe and America Windows-1252 where nobody asks them for UTF-8."""
+_SEPARATOR: Final = re.compile(r"(?i)\ufeff?\"?sep=([,;\t])\"?")
+_COMMA_NUMBER: Final = re.compile(r"[-+]?\d+(?:,\d+)?(?:[eE][-+]?\d+)?\s*%?(?:\s+to\s+[-+]?\d+(?:,\d+)?)?")
+_WORDS: Final = frozenset({"name", "description", "unit", "address", "labels", "flags", "formula", "node"})
+"""Columns in which a comma is a comma."""
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
-def read_csv(path: Path, shown: str) -> SourceFile:
+def read_csv(path: Path, shown: str, *, is_own: bool = False) -> SourceFile:
     """Read a tag table from a spreadsheet as a list of rows (dicts of the cells that are not empty).
 
     The first line names the keys; comma, semicolon and tab are understood; empty lines and lines that begin with # are
-    left out.
+    left out. Where commas do not separate cells, numbers may have a decimal comma. is_own: the gateway wrote it, in UTF-8.
     """
     file = SourceFile(shown, [], tabular=True)
-    text = read_text(file, path, ceilings.CSV_BYTES)
+    text = read_text(file, path, ceilings.CSV_BYTES, encodings=_ENCODINGS[:1] if is_own else _ENCODINGS)
     if text is None:
         return file
     file.lines[()] = 1
     head = next((line for line in _lines(text) if line.strip() and not line.lstrip().startswith("#")), "")
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(_lines(text), delimiter=delimiter, strict=True)
-    _add_rows(file, reader)
+    told = _SEPARATOR.fullmatch(head.strip("\r\n"))  # Excel's own first line, which names the delimiter
+    delimiter = told[1] if told else max(",;\t", key=head.count)
+    lines = ("\n" if told and at == 0 else line for at, line in enumerate(_lines(text)))
+    _add_rows(file, csv.reader(lines, delimiter=delimiter, strict=True), delimiter != ",")
     return file
 
 
@@ -57,7 +64,13 @@ def _records(file: SourceFile, reader: Any) -> Iterator[tuple[int, list[str]]]:
         begin = reader.line_num + 1
 
 
-def _add_rows(file: SourceFile, reader: Any) -> None:
+def _point(key: str, cell: str, has_decimal_comma: bool) -> str:
+    """Return a cell with a decimal point, where commas do not separate cells and the cell is nothing but a number."""
+    is_number = has_decimal_comma and "," in cell and key not in _WORDS and _COMMA_NUMBER.fullmatch(cell)
+    return cell.replace(",", ".") if is_number else cell
+
+
+def _add_rows(file: SourceFile, reader: Any, has_decimal_comma: bool) -> None:
     header: list[str] | None = None
     for begin, cells in _records(file, reader):
         if not any(cell.strip() for cell in cells) or cells[0].lstrip().startswith("#"):
@@ -75,7 +88,11 @@ def _add_rows(file: SourceFile, reader: Any) -> None:
         if any(cell.strip() for key, cell in zip(header, cells, strict=False) if not key):
             file.add((at,), "has a cell in a column without a name", "a name in the header of every column in use")
         file.value.append(
-            {key: unprotected(cell.strip()) for key, cell in zip(header, cells, strict=False) if key and cell.strip()}
+            {
+                key: _point(key, unprotected(cell.strip()), has_decimal_comma)
+                for key, cell in zip(header, cells, strict=False)
+                if key and cell.strip()
+            }
         )
     if header is None and not file.problems:
         file.add((), "is empty", "a header line that names the tag keys")

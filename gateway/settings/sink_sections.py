@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.core.config_types import Name
 from gateway.core.ports.sink_plugin import SinkPlugin, TopicRooted
 from gateway.plugins import SINKS
 from gateway.settings.derived_model import derived_model
+from gateway.settings.host_name import GatewayName
 
 DEFAULT_SINK: Final = next(iter(SINKS))
 _DEFAULT_ROOT: Final = "plant"
@@ -19,8 +19,9 @@ class NamedGateway(BaseSettings):
 
     model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
-    name: Name
-    """Name of this gateway: one level of every topic, unique at the broker."""
+    name: GatewayName
+    """Name of this gateway: one level of every topic, unique at the broker. %H (or ${HOSTNAME}) is the host name, %m (or
+    ${MACHINE_ID}) the machine id."""
 
 
 class _ChosenSink(NamedGateway):

@@ -1,6 +1,8 @@
 """The content of a file as plain values with a line number for each."""
 
-from collections.abc import Callable
+import codecs
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
@@ -30,6 +32,8 @@ class SourceFile:
     """The line of each key path; () is the file itself."""
     problems: list[Problem] = field(default_factory=list)
     """Faults found so far."""
+    notes: list[str] = field(default_factory=list)
+    """What was understood and is probably worth a look."""
     unreadable: set[KeyPath] = field(default_factory=set)
     """Where a value stands that could not be taken and is None here; a problem says why."""
     origins: dict[str, "SourceFile"] = field(default_factory=dict)
@@ -86,8 +90,26 @@ def is_secret(path: KeyPath) -> bool:
     return any("password" in str(part).lower() for part in path)
 
 
-def read_text(file: SourceFile, path: Path, most_bytes: int) -> str | None:
-    """Return the text of a file, or None after adding why it cannot be read."""
+def _decoded(file: SourceFile, content: bytes, encodings: Sequence[str]) -> str:
+    """Return the text in the first encoding that fits. Raises the first one's UnicodeDecodeError where none does."""
+    if len(encodings) > 1 and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode(encodings[0])
+    except UnicodeDecodeError:
+        for encoding in encodings[1:]:
+            with suppress(UnicodeDecodeError):
+                text = content.decode(encoding)
+                file.notes.append(f"is not UTF-8 and was read as {encoding}: look at the units, or save as 'CSV UTF-8'")
+                return text
+        raise
+
+
+def read_text(file: SourceFile, path: Path, most_bytes: int, encodings: Sequence[str] = ("utf-8-sig",)) -> str | None:
+    """Return the text of a file, or None after adding why it cannot be read.
+
+    encodings: tried in this order, UTF-16 before them where the file begins with its mark.
+    """
     content = b""
     try:
         if not S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting for ever
@@ -100,7 +122,7 @@ def read_text(file: SourceFile, path: Path, most_bytes: int) -> str | None:
                 (), f"is larger than {most_bytes >> 20} MiB", "the tags in files of tags/" if path.suffix != ".csv" else ""
             )
             return None
-        return content.decode("utf-8-sig")
+        return _decoded(file, content, encodings)
     except FileNotFoundError:
         file.add((), "no such file")
     except UnicodeDecodeError as error:

@@ -79,6 +79,7 @@ class TagReader:
             return
         self._collector.add_file(path)
         table = read_csv(path, str(path))
+        self._collector.warnings += [f"{table.name}: {note}" for note in table.notes]
         if not table.problems:
             known = self._check_columns(device, table)
             for at, row in enumerate(table.value):
@@ -97,7 +98,7 @@ class TagReader:
         if not _is_file(path):
             warnings.append(f"{path!s}: nothing was found on {device.config.name} yet; it is asked when the gateway starts")
             return
-        table = read_csv(path, str(path))
+        table = read_csv(path, str(path), is_own=True)
         configured = {tag.model.name for tag in device.all_tags}
         if not table.problems and not table.value:
             name = device.config.name
@@ -112,7 +113,7 @@ class TagReader:
 
     def _complete_tags(self, device: Device, files: TagFiles[Any, Any], path: Path) -> None:
         """Complete the configured tags with what the device reports of them."""
-        table = read_csv(path, str(path))
+        table = read_csv(path, str(path), is_own=True)
         if table.problems:
             self._collector.warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
             return

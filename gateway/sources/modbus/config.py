@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AliasChoices, ConfigDict, Field, ValidationInfo, field_validator
 
 from gateway.core.config_types import DeviceModel, IntervalNs, TimeoutNs, default
 from gateway.sources.modbus.address import RangeText, parse_range
@@ -16,8 +16,15 @@ from gateway.sources.modbus.types import (
 )
 
 
+def _with_unit(schema: dict[str, Any]) -> None:
+    """Let editors take the key `unit`, too, which is what `unit_id` was called."""
+    schema["properties"]["unit"] = schema["properties"]["unit_id"] | {"deprecated": True, "description": "See `unit_id`."}
+
+
 class ModbusDevice(DeviceModel):
     """One Modbus unit. Devices with the same `url` share one connection or bus."""
+
+    model_config = ConfigDict(json_schema_extra=_with_unit)
 
     protocol: Literal["modbus"] = "modbus"
     """Modbus: MODBUS Application Protocol 1.1b3 over TCP, UDP, TLS and serial lines (RTU, ASCII)."""
@@ -30,8 +37,9 @@ class ModbusDevice(DeviceModel):
     """A second address of the same units, of the same form as `url`: used when the first cannot be reached or does not
     answer. The first is asked beside it, within a minute and then up to ten minutes apart, and takes over again when it
     answers."""
-    unit: int = Field(1, ge=0, le=255)
-    """Unit id: 1 to 247 behind a gateway or on a bus, 0 or 255 for a device that stands alone on TCP."""
+    unit: int = Field(1, ge=0, le=255, validation_alias=AliasChoices("unit_id", "unit"))
+    """Unit id (before, and still, also `unit`): 1 to 247 behind a gateway or on a bus, 0 or 255 for a device that stands
+    alone on TCP."""
     interval: IntervalNs = default("1s")
     """How often every tag is read, unless the tag says otherwise. A duration such as 100ms or 1s."""
     timeout: TimeoutNs = default("1s")

@@ -1,6 +1,6 @@
 """What a user writes about Modbus tags."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -22,6 +22,16 @@ from gateway.sources.modbus.types import (
 )
 
 _MOST_LABELS = 1000
+_TYPES: Final = get_args(ValueType)
+_OTHER_WORDS: Final = {
+    "real": "float32", "float": "float32", "single": "float32", "f32": "float32", "lreal": "float64", "double": "float64",
+    "f64": "float64", "int": "int16", "short": "int16", "s16": "int16", "i16": "int16", "uint": "uint16", "word": "uint16",
+    "u16": "uint16", "ushort": "uint16", "dint": "int32", "long": "int32", "s32": "int32", "i32": "int32", "udint": "uint32",
+    "dword": "uint32", "u32": "uint32", "lint": "int64", "s64": "int64", "i64": "int64", "ulint": "uint64",
+    "lword": "uint64", "u64": "uint64", "sint": "int8", "usint": "uint8", "byte": "uint8", "bit": "bool",
+    "boolean": "bool", "str": "string",
+}  # fmt: skip
+"""Words of other programs and of IEC 61131-3 for a type."""
 
 
 class ModbusTag(TagModel):
@@ -69,6 +79,16 @@ class ModbusTag(TagModel):
     The value is the list of the names of the bits that are set, lowest first; other bits appear as "bit 7", uncertain."""
     interval: IntervalNs | None = None
     """How often to read it if it differs from the device's interval. A duration such as 100ms or 1h."""
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _suggest_type(cls, value: Any) -> Any:
+        """Name the type that is meant by another's word, such as REAL (IEC 61131-3)."""
+        if isinstance(value, str) and value not in _TYPES:
+            meant = value.lower() if value.lower() in _TYPES else _OTHER_WORDS.get(value.lower())
+            if meant:
+                raise ValueError(f"{value!r} is not a type; expected {meant}?")
+        return value
 
     @field_validator("type")
     @classmethod

@@ -26,7 +26,7 @@ from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.event_field import parse_event_field
 from gateway.sources.opcua.config.item_filter import Deadband, Trigger, parse_deadband
 from gateway.sources.opcua.config.node_text import NodeText
-from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER, DEFAULT_FOUND, DEFAULT_KEPT
+from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER, DEFAULT_FOUND, DEFAULT_KEPT, usual_folder
 from gateway.sources.opcua.config.value_selection import element_text, field_text, index_range
 
 _URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4840"
@@ -170,8 +170,9 @@ class OpcUaDevice(DeviceModel):
     """False accepts a trusted certificate that is made for another host name or address than url's."""
     accept: tuple[OpcUaAccept, ...] = ()
     """Objections to certificates that are accepted, each by name and for one fingerprint."""
-    pki: FolderPath = DEFAULT_FOLDER
-    """Folder of the gateway's own certificate and its trust lists; made on first use."""
+    pki: FolderPath = Field(default_factory=usual_folder, json_schema_extra={"default": str(DEFAULT_FOLDER)})
+    """Folder of the gateway's own certificate and its trust lists; made on first use. The variable GATEWAY_OPCUA_PKI names
+    another default, for commands and for `run`."""
     events: Annotated[tuple[OpcUaEvents, ...], Field(max_length=100)] = ()
     """Events and alarms of the server, which become events of the device (subscribe only)."""
     silence: DurationNs = default("5min")
