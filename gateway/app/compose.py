@@ -71,7 +71,7 @@ class GatewayParts:
         )
         self.history = Historian(root.history, table, clock, self.report) if root.history.memory else None
         self.live = LiveModel(table, self._readings(), clock.now_ns(), self.history)
-        chain = _stages(settings, clock.now_ns(), self.live)
+        self.chain = chain = _stages(settings, clock.now_ns(), self.live)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
@@ -168,7 +168,7 @@ class GatewayParts:
                 source.move(move)
 
         self.pipeline.take_over(following.stages, settings.table, move, adopt)
-        self.settings = settings
+        self.settings, self.chain = settings, following.stages
         self.changes.follow(_trust_places(settings))
         self.sources += [self.running(source) for source in following.sources]
 

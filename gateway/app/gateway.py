@@ -12,6 +12,7 @@ from gateway.app.cancel import cancel
 from gateway.app.compose import GatewayParts
 from gateway.app.folder_watch import FolderWatch
 from gateway.app.keeper import keep_what_runs
+from gateway.app.kept_state import restore_state, save_state
 from gateway.app.reload_record import ReloadRecord
 from gateway.app.reloader import Reloader
 from gateway.app.status_line import status_line
@@ -57,7 +58,7 @@ class Gateway:
             async with asyncio.TaskGroup() as tasks:
                 outbox = tasks.create_task(parts.outbox.run(), name="outbox")
                 publisher = tasks.create_task(parts.publisher.run(), name="publisher")
-                self._report_start()
+                await self._report_start()
                 pipeline = tasks.create_task(parts.pipeline.run(), name="pipeline")
                 for source in parts.sources:
                     source.start(tasks)
@@ -80,6 +81,7 @@ class Gateway:
                 await cancel([*beside, *(source.task for source in parts.sources if source.task)], close_s)
                 await cancel([pipeline], close_s)
                 parts.pipeline.flush()
+                await self._save_state(close_s)
                 await parts.close_history(close_s)
                 await parts.publisher.stop(offline_s, "stopped")
                 await cancel([publisher, watchdog, outbox], close_s)
@@ -91,6 +93,14 @@ class Gateway:
         if parts.outbox.unsaved:
             raise Unsaved(f"{parts.outbox.unsaved} messages are lost")
         log.info("stopped")
+
+    async def _save_state(self, most_s: float) -> None:
+        """Keep what stages have learnt; a disk that does not answer is left to itself."""
+        parts, now_ns = self.parts, self.clock.now_ns()
+        try:
+            await asyncio.wait_for(asyncio.to_thread(save_state, parts.settings, parts.chain, now_ns), most_s)
+        except TimeoutError:
+            log.error("what was learnt is not kept", reason="it takes too long")
 
     def _reloading(self, tasks: asyncio.TaskGroup) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what takes, looks for and keeps changed configurations, by the name of its task."""
@@ -107,7 +117,7 @@ class Gateway:
             "keeper": keep_what_runs(parts, self.reloader, clock),
         }
 
-    def _report_start(self) -> None:
+    async def _report_start(self) -> None:
         """Publish the events of the start: which configuration runs, and which runs before ended in a crash."""
         parts, now, root = self.parts, self.clock.now_ns(), self.settings.root
         bound_ms = (root.window.length + root.window.grace + root.outbox.commit_interval) // 1_000_000
@@ -130,6 +140,8 @@ class Gateway:
         for event in parts.configuration.events(now):
             parts.report(event)
         parts.changes.report_configuration(self.settings.hash, self.settings.folder)
+        for alarm in await asyncio.to_thread(restore_state, self.settings, parts.chain, now):
+            parts.report(alarm)
 
     def _watchdog(self, notifier: Notifier) -> Watchdog:
         parts, commit_s = self.parts, self.settings.root.outbox.commit_interval / 1e9

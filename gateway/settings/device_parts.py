@@ -37,11 +37,14 @@ class DevicePart:
         """Return the device's name."""
         return str(self.entry.config.name)
 
-    def definition(self, tag: int) -> tuple[Any, ...]:
-        """Return what one tag means: where it is read, limits, detectors, formula; equal for tags that mean the same."""
-        own = self.entry.tags[tag] if tag < len(self.entry.tags) else None
-        formulas = [(one.tree, [self.tags[o].name for o in one.operands]) for one in self.formulas if one.tag == tag]
-        return own, self.policies[tag], replace(self.tags[tag], id=0, interval_ns=0), formulas
+    def definitions(self) -> list[tuple[Any, ...]]:
+        """Return what each tag means: where it is read, limits, detectors, formula; equal for tags that mean the same."""
+        formulas = {one.tag: (one.tree, [self.tags[o].name for o in one.operands]) for one in self.formulas}
+        models = [*self.entry.tags, *[None] * (len(self.tags) - len(self.entry.tags))]
+        return [
+            (model, policy, replace(tag, id=0, interval_ns=0), formulas.get(tag.id))
+            for model, policy, tag in zip(models, self.policies, self.tags, strict=True)
+        ]
 
 
 def device_parts(settings: Settings) -> dict[str, DevicePart]:

@@ -75,12 +75,13 @@ def _changes(old: DevicePart, new: DevicePart) -> list[str]:
     before = {tag.name: place for place, tag in enumerate(old.tags)}
     after = {tag.name: place for place, tag in enumerate(new.tags)}
     both = [name for name in after if name in before]
+    was, now = old.definitions(), new.definitions()
     if words == ["protocol"]:
         both = []
     for what, names in (
         ("new", [name for name in after if name not in before]),
         ("gone", [name for name in before if name not in after]),
-        ("changed", [name for name in both if old.definition(before[name]) != new.definition(after[name])]),
+        ("changed", [name for name in both if was[before[name]] != now[after[name]]]),
     ):
         if names:
             shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
@@ -95,10 +96,11 @@ def _fields(model: Any) -> Sequence[str]:
 def _alike(before: Settings, after: Settings, old: DevicePart, new: DevicePart) -> list[tuple[int, int]]:
     """Return the ids of tags that mean the same in both forms of a device."""
     places = {tag.name: place for place, tag in enumerate(new.tags)}
+    was, now = old.definitions(), new.definitions()
     first, _ = before.table.range_of(before.table.devices.index(old.name))
     begin, _ = after.table.range_of(after.table.devices.index(new.name))
     return [
         (first + place, begin + places[tag.name])
         for place, tag in enumerate(old.tags)
-        if tag.name in places and old.definition(place) == new.definition(places[tag.name])
+        if tag.name in places and was[place] == now[places[tag.name]]
     ]

@@ -1,7 +1,7 @@
 """HiHi, Hi, Lo and LoLo limits, evaluated on every sample at once."""
 
 import math
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -73,6 +73,11 @@ class Limits:
         """Return which alarms are active, bool[4, tags] in the order of `CONDITIONS`."""
         return self._active
 
+    @property
+    def has_limits(self) -> Mask:
+        """Return which tags have a limit, bool[tags]."""
+        return np.asarray(np.isfinite(self._limit).any(axis=0))
+
     def restore(self, active: Mask, rows: Rows) -> None:
         """Take over which alarms are active. active: bool[4, n]; rows: the tags that its columns are of.
 
@@ -88,12 +93,19 @@ class Limits:
 
     def end(self, tags: TagIds, now_ns: int) -> list[LimitAlarm]:
         """Return the end of every active alarm of tags that are no more."""
+        return self._without_value(tags, "cleared", now_ns)
+
+    def announced(self, time_ns: int) -> list[LimitAlarm]:
+        """Return every active alarm once more, without a value: for those who know nothing yet."""
+        return self._without_value(np.arange(self._any_active.size, dtype=np.uint32), "active", time_ns)
+
+    def _without_value(self, tags: TagIds, state: Literal["active", "cleared"], time_ns: int) -> list[LimitAlarm]:
         return [
             LimitAlarm(
-                time_ns=now_ns,
+                time_ns=time_ns,
                 device=self._table.tags[tag].device,
                 tag=tag,
-                state="cleared",
+                state=state,
                 condition=CONDITIONS[condition][0],
                 severity=CONDITIONS[condition][2],
                 value=math.nan,

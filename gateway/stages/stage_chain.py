@@ -149,6 +149,19 @@ class StageChain:
             closed.summaries += self._summarised(self.summary.flush())
         return closed
 
+    def begun(self) -> tuple[Times, Times]:
+        """Return the starts of windows, and of the summary, that were published before their end; after a flush, ns."""
+        summary = self.summary.begun if self.summary is not None else None
+        return np.array(sorted(self.windows.partly_published), np.int64), np.array(
+            [] if summary is None else [summary], np.int64
+        )
+
+    def resume(self, windows: Times, summary: Times) -> None:
+        """Go on after a run that has published these before their end (`begun`)."""
+        self.windows.partly_published |= set(windows.tolist())
+        if self.summary is not None and summary.size:
+            self.summary.resume(int(summary[0]))
+
     def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> ClosedWindows:
         """Return what is known of tags that end: open windows, summaries, the end of alarms.
 

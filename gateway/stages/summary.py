@@ -74,6 +74,15 @@ class Summary:
             return [one for one in (block.take(~young), supplement) if len(one)]
         return [block] if len(block) else []
 
+    @property
+    def begun(self) -> int | None:
+        """Return the start of the span of which something is published already, ns."""
+        return self._begun
+
+    def resume(self, start: int) -> None:
+        """Go on after a run that has published a part of this span."""
+        self._begun = start
+
     def retire(self, tags: TagIds) -> list[WindowBlock]:
         """Return what has been gathered of tags that end, as far as there are samples."""
         if self._start is None:

@@ -52,7 +52,7 @@ class Windows:
         self._in_force = LastValue.unknown(tags)
         self._confirmed = np.zeros(tags, np.int64)
         self._open: dict[int, Statistics] = {}
-        self._partly_published: set[int] = set()
+        self.partly_published: set[int] = set()  # starts of windows of which a flush has published what there was
         self._late_parts: deque[tuple[SampleBlock, int, bool]] = deque()
         self._waiting: list[SampleBlock] = []
         self._samples = 0
@@ -141,7 +141,7 @@ class Windows:
         closed, self._start, self._marked = self._start, self._floor(now_ns), -1
         if closed - self._start <= _DENSE_WINDOWS * self._length:
             begun += range(self._start, closed, self._length)
-        self._partly_published = {start for start in (*begun, *self._partly_published) if start >= self._start}
+        self.partly_published = {start for start in (*begun, *self.partly_published) if start >= self._start}
         # After a step back nothing in force may seem to come from the future.
         self._in_force.time = np.minimum(self._in_force.time, now_ns)
         self._confirmed = np.minimum(self._confirmed, now_ns)
@@ -155,7 +155,7 @@ class Windows:
         self._supplement_replaced((self._unpublished.time > 0) & ends)
         blocks = []
         for start, statistics in sorted(self._open.items()):
-            late = start in self._partly_published
+            late = start in self.partly_published
             window = statistics.window(start, self._length, late, LastValue.unknown(self._tags))
             blocks.append(window.take(ends & (statistics.count > 0)))
         for part, start, past in self._late_parts:
@@ -168,7 +168,7 @@ class Windows:
         other._fold()
         self._start, self._newest, self._marked = other._start, other._newest, other._marked
         self._started_ns = other._started_ns
-        self._partly_published = other._partly_published
+        self.partly_published = other.partly_published
         self._in_force, self._unpublished = other._in_force.moved(move), other._unpublished.moved(move)
         self._confirmed[move.new] = other._confirmed[move.old]
         self._open = {start: statistics.moved(move) for start, statistics in other._open.items()}
@@ -191,8 +191,8 @@ class Windows:
         age = end - np.maximum(held.time, self._confirmed)
         stale = (self._stale > 0) & (age > self._stale) & (held.quality >= USABLE_FROM)
         quality = np.where(stale, np.uint8(Quality.BAD_STALE), held.quality)
-        late = start in self._partly_published
-        self._partly_published.discard(start)
+        late = start in self.partly_published
+        self.partly_published.discard(start)
         block = statistics.window(start, self._length, late, LastValue(held.value, held.time, quality))
         if self._kept is not None:
             self._kept.close(statistics, block)

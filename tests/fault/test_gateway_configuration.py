@@ -38,3 +38,26 @@ async def test_a_bad_gateway_yaml_refuses_where_nothing_ran(tmp_path: Path, mosq
         line.gateway.start()
         assert line.gateway.process is not None
         assert line.gateway.process.wait(30) == 2
+
+
+async def test_an_alarm_that_is_active_at_a_stop_is_said_again_and_ends(tmp_path: Path, mosquitto: str) -> None:
+    """Without a value, since none is known; the tag is then read as before."""
+    async with running_line(tmp_path, mosquitto, root=EVERY_WINDOW) as line:
+
+        def alarms() -> list[dict]:
+            return [m.payload for m in line.subscriber.of("/press/event") if m.payload["kind"] == "alarm"]
+
+        tags = line.gateway.config / "tags" / "press.csv"
+        line.gateway.terminate()
+        tags.write_text("name,address,type,hi\nt1,holding:2,uint16,1\n")
+        line.gateway.start()
+        await until(lambda: len(alarms()) == 1, 30, line.gateway.log)
+        await line.more_windows(2)
+        assert line.gateway.terminate() == 0
+        line.gateway.start()
+        await until(lambda: len(alarms()) == 2, 30, line.gateway.log)
+        first, again = alarms()
+        assert (first["state"], first["value"], again["state"], again["value"]) == ("active", 2.0, "active", None)
+        assert again["boot"] > first["boot"]
+        await line.more_windows(3)
+        assert len(alarms()) == 2

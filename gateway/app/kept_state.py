@@ -1,0 +1,123 @@
+"""What stages have learnt, kept beside the outbox from an orderly stop to the next start."""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from gateway.core.bounded_file import read_bounded
+from gateway.core.events.process import LimitAlarm
+from gateway.core.os_errors import os_reason
+from gateway.core.private_files import write_private
+from gateway.settings import Settings
+from gateway.settings.device_parts import device_parts
+from gateway.stages.stage_chain import StageChain
+
+log = structlog.get_logger("app")
+
+_SUFFIX: Final = ".state"
+_VERSION: Final = 1
+_MOST_BYTES: Final = 2**28
+_MOST_AGE_NS: Final = 3_600_000_000_000
+"""Of what detectors have learnt: after an hour the process may be another one."""
+
+Columns = Mapping[str, NDArray[Any]]
+
+
+def state_file(outbox: Path) -> Path:
+    """Return the file beside an outbox."""
+    return outbox.with_name(outbox.name + _SUFFIX)
+
+
+def save_state(settings: Settings, stages: StageChain, now_ns: int) -> None:
+    """Write which alarms are active, what detectors have learnt, and which windows were begun. Blocks.
+
+    Each row is kept with a hash of its tag's name and definition. A disk that does not take it costs only this.
+    """
+    columns: dict[str, NDArray[Any]] = {"version": np.array([_VERSION]), "saved_ns": np.array([now_ns])}
+    columns["windows"], columns["summary"] = stages.begun()
+    active = np.flatnonzero(stages.limits.active.any(axis=0))
+    columns["alarms"], columns["alarm_tags"] = stages.limits.active[:, active], _hashes(settings, active.tolist())
+    for number, (name, tags) in enumerate(stages.anomalies.tags.items()):
+        columns[f"detector/{number}/name"] = np.array([name])
+        columns[f"detector/{number}/tags"] = _hashes(settings, tags.tolist())
+        for key, column in stages.anomalies.detectors[name].state().items():
+            columns[f"detector/{number}/state/{key}"] = column
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **columns)
+    path = state_file(settings.root.outbox.path)
+    try:
+        write_private(path, buffer.getvalue())
+    except OSError as error:
+        log.warning("what was learnt is not kept", file=str(path), reason=os_reason(error))
+
+
+def restore_state(settings: Settings, stages: StageChain, now_ns: int) -> list[LimitAlarm]:
+    """Take over what the run before has kept, for tags that mean the same, and remove the file. Blocks.
+
+    Returns the alarms that are still active, as they were known at the stop: a new run says them again. After a crash there
+    is nothing: the file is removed once it is read, so that nothing is taken over twice.
+    """
+    path = state_file(settings.root.outbox.path)
+    try:
+        content = read_bounded(path, _MOST_BYTES)
+        path.unlink()
+    except OSError:
+        return []
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            columns = {name: file[name] for name in file.files}
+        return _restore(settings, stages, columns, now_ns)
+    except (ValueError, KeyError, IndexError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        log.warning("what was learnt cannot be read", file=str(path), reason=str(error))
+        return []
+
+
+def _restore(settings: Settings, stages: StageChain, columns: Columns, now_ns: int) -> list[LimitAlarm]:
+    saved_ns = int(columns["saved_ns"][0])
+    if int(columns["version"][0]) != _VERSION or saved_ns > now_ns:
+        return []
+    stages.resume(columns["windows"], columns["summary"])
+    watched = {tag for tags in stages.anomalies.tags.values() for tag in tags.tolist()}
+    limited = np.flatnonzero(stages.limits.has_limits).tolist()
+    known = sorted(watched | set(limited))
+    place = dict(zip(_hashes(settings, known).tolist(), known, strict=True))
+    rows = np.array([place.get(one, -1) for one in columns["alarm_tags"].tolist()], np.intp)
+    stages.limits.restore(columns["alarms"][:, rows >= 0].astype(np.bool_), rows[rows >= 0])
+    if now_ns - saved_ns <= _MOST_AGE_NS:
+        _restore_detectors(stages, columns, place)
+    return stages.limits.announced(saved_ns)
+
+
+def _restore_detectors(stages: StageChain, columns: Columns, place: Mapping[int, int]) -> None:
+    """Restore what was learnt; anomalies begin anew, as a subscriber expects of a new run."""
+    for number in range(sum(key.endswith("/name") for key in columns)):
+        prefix = f"detector/{number}/state/"
+        tags = np.array([place.get(one, -1) for one in columns[f"detector/{number}/tags"].tolist()], np.intp)
+        state = {key.removeprefix(prefix): column for key, column in columns.items() if key.startswith(prefix)}
+        state = {key: np.zeros_like(column) if key == "active" else column for key, column in state.items()}
+        there = tags >= 0
+        order = np.argsort(tags[there])
+        chosen = {key: column[there][order] for key, column in state.items()}
+        stages.anomalies.restore(str(columns[f"detector/{number}/name"][0]), chosen, tags[there][order])
+
+
+def _hashes(settings: Settings, tags: Iterable[int]) -> NDArray[np.uint64]:
+    """Return a number for each tag that changes with its name and its definition."""
+    parts, table = device_parts(settings), settings.table
+    definitions: dict[str, list[tuple[Any, ...]]] = {}
+    found = []
+    for tag in tags:
+        row = table.tags[tag].device
+        name, place = table.devices[row], tag - table.range_of(row)[0]
+        if name not in definitions:
+            definitions[name] = parts[name].definitions()
+        text = f"{name}\0{parts[name].entry.config.url}\0{definitions[name][place]!r}"
+        found.append(int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big"))
+    return np.array(found, np.uint64)
