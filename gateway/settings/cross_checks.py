@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from gateway.core.errors import Problem
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutFault
-from gateway.core.ports.plugin import CrossChecked
+from gateway.core.ports.plugin import CrossChecked, WithTagWarnings
 from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.device_files import Device
 from gateway.settings.model import Root
@@ -72,3 +72,12 @@ def unused_tag_files(collector: ProblemCollector) -> Iterator[str]:
     for path in collector.files(collector.folder / "tags"):
         if path.suffix == ".csv" and os.path.realpath(path) not in used:
             yield f"{path!s}: no device uses this file"
+
+
+def tag_warnings(devices: Sequence[Device]) -> Iterator[str]:
+    """Yield a warning, with both places, for each two tags of which one is probably wrong."""
+    for device in devices:
+        if isinstance(device.plugin, WithTagWarnings):
+            for row, other, message in device.plugin.tag_warnings(device.config, [tag for tag, _, _ in device.tags]):
+                first = device.tags[other].file.problem(device.tags[other].path, "")
+                yield str(device.tags[row].file.problem(device.tags[row].path, f"{message} ({first.file}:{first.line})"))

@@ -163,6 +163,7 @@ def _settings_of(
         problems = sorted(dict.fromkeys(collector.problems), key=lambda p: (p.file, p.line))
         raise ConfigError(problems[: ceilings.PROBLEMS])
     configured = [ConfiguredDevice(d.file.name, d.plugin, d.config, [tag for tag, _, _ in d.tags]) for d in devices]
+    collector.warnings += cross_checks.tag_warnings(devices)
     collector.warnings += find_warnings(collector.folder, root, configured, collector.files_read)
     collector.secrets.used += references_in([device.value for device in devices])
     return build_settings(collector, root, devices, refused)

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr
 
+from gateway.core.foreign_text import LONGEST_TEXT, clean
 from gateway.settings.environment import Environment, device_prefix
 from gateway.settings.model import ENV_PREFIX, Settings
+from gateway.settings.secrets import SecretReference
 from gateway.settings.source_files import KeyPath, SourceFile, is_secret
 from gateway.settings.yaml_files import read_yaml
 
@@ -92,12 +94,20 @@ def _written(value: Any, path: KeyPath) -> Any:
 def _shown(path: KeyPath, value: Any) -> Any:
     """Return a value as JSON carries it, without secrets."""
     if isinstance(value, SecretStr) or is_secret(path):
-        is_set = bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
-        return HIDDEN if is_set else ""
+        return _of_secret(value)
     if isinstance(value, BaseModel):
         return {name: _shown((*path, name), getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):
         return {str(key): _shown((*path, str(key)), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_shown(path, inner) for inner in value]
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+    if isinstance(value, int | float) or value is None:
+        return value
+    return clean(str(value), LONGEST_TEXT)  # hides secrets that stand where a key takes any text
+
+
+def _of_secret(value: Any) -> str:
+    """Return what may be shown of a secret: its name where it has one, else that there is one. It is not looked up."""
+    if isinstance(value, SecretReference):
+        return str(value)
+    return HIDDEN if (value.get_secret_value() if isinstance(value, SecretStr) else value) else ""

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from gateway.core.blocks import TagIds
+from gateway.core.foreign_text import without_hidden
 from gateway.core.quality import CLASS_NAMES, REASONS
 from gateway.core.tags import Tag
 from gateway.web import answers as a
@@ -101,7 +102,7 @@ class Api:
                     device.device,
                     device.name,
                     about.protocol,
-                    about.url,
+                    without_hidden(about.url),
                     state,
                     device.reason,
                     since_ms,

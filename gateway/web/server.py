@@ -5,6 +5,7 @@ connections for a bounded time.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from math import inf
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.core.bounded_file import read_bounded
 from gateway.core.clock import Clock
@@ -37,6 +39,20 @@ _MOST_AHEAD_BYTES: Final = 16 * 1024
 _MOST_AHEAD: Final = 16
 """What a client may send, and how often it may ask, before it is answered."""
 _MOST_TOKEN_BYTES: Final = 4_096
+
+
+def _quiet_logger() -> logging.Logger:
+    """Return the library's logger without what only says that a client sent no HTTP: anybody could fill the journal."""
+    logger = logging.getLogger("gateway.web.http")
+
+    def is_own(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return record.levelno >= logging.ERROR and not isinstance(error, HttpProcessingError | OSError)
+
+    logger.filters[:] = [is_own]
+    return logger
+
+
 _LIMITS: Final[dict[str, Any]] = {
     "keepalive_timeout": HEADERS_S,
     "max_line_size": 8_190,
@@ -44,6 +60,7 @@ _LIMITS: Final[dict[str, Any]] = {
     "max_headers": 64,
     "lingering_time": 0.0,
     "access_log": None,
+    "logger": _quiet_logger(),
     "handler_cancellation": True,
 }
 

@@ -69,7 +69,7 @@ class Page:
             raise AssertionError(found["exceptionDetails"])
         return found["result"].get("value")
 
-    async def wait(self, script: str, deadline_s: float = 30.0) -> None:
+    async def wait(self, script: str, deadline_s: float = 90.0) -> None:
         """Wait until an expression is true."""
         end = asyncio.get_running_loop().time() + deadline_s
         while not await self.run(f"!!({script})"):

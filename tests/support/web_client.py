@@ -51,7 +51,7 @@ async def serving(view: GatewayView, folder: Path, port: int = 0, **config: Any)
     scheme = "https" if settings.tls.cert else "http"
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as http:
-            await until(lambda: _listens(port) and path.exists(), 20, "a server that listens")
+            await until(lambda: _listens(port) and path.exists(), 60, "a server that listens")
             yield Served(f"{scheme}://127.0.0.1:{port}", port, path, site, http)
     finally:
         server.cancel()

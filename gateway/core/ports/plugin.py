@@ -164,6 +164,15 @@ class CrossChecked(Protocol[Device_contra, Tag_contra]):
 
 
 @runtime_checkable
+class WithTagWarnings(Protocol[Device_contra, Tag_contra]):
+    """Capability: what is probably a mistake between two tags of a device."""
+
+    def tag_warnings(self, device: Device_contra, tags: Sequence[Tag_contra]) -> Sequence[tuple[int, int, str]]:
+        """Return places of a tag and of another one before it in `tags`, and what is odd between them."""
+        ...
+
+
+@runtime_checkable
 class SharesConnections(Protocol[Device_contra]):
     """Capability: several devices may be read over one connection, by one source."""
 

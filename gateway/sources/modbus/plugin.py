@@ -11,6 +11,7 @@ from gateway.core.ports.source import Source
 from gateway.core.report import Report
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.endpoint import SCHEMES
+from gateway.sources.modbus.overlaps import overlaps
 from gateway.sources.modbus.plan import check_devices, check_tag, check_tags, interval_ns, plan_device
 from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.tools.bus_load import plan_report
@@ -38,6 +39,10 @@ class ModbusPlugin:
     def check_tags(self, device: ModbusDevice, tags: Sequence[ModbusTag]) -> Sequence[FaultAt]:
         """Return which masks of a device share a bit."""
         return check_tags(device, tags)
+
+    def tag_warnings(self, device: ModbusDevice, tags: Sequence[ModbusTag]) -> Sequence[tuple[int, int, str]]:
+        """Return which tags of a device read the same registers in different ways."""
+        return overlaps(device, tags)
 
     def check_devices(self, devices: Sequence[ModbusDevice]) -> Sequence[FaultAt]:
         """Return which devices reach one line or server in different ways."""

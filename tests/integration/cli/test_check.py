@@ -41,3 +41,12 @@ def test_a_folder_that_cannot_be_looked_at_is_a_problem_and_no_traceback(
         result = check(tmp_path)
     assert result.exit_code == 2
     assert f"{tmp_path}: cannot be read: Permission denied; expected a folder that is open to you" in result.stderr
+
+
+def test_an_address_that_is_a_secret_is_shown_by_its_name(tmp_path: Path) -> None:
+    text = LINE.replace("opc.tcp://10.0.0.6:4840", "!secret place")
+    folder = write(tmp_path, {"devices/line.yaml": text, "secrets/place": "opc.tcp://10.99.98.97:4840\n"})
+    result = check(folder)
+    assert result.exit_code == 0, result.stderr
+    assert "!secret place" in result.output
+    assert "10.99.98.97" not in result.output + result.stderr

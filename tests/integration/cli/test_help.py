@@ -63,7 +63,7 @@ def test_the_version_is_told():
         (["run", "--log-level", "loud"], "'loud' is not one of 'debug', 'info', 'warning', 'error'"),
         (["read", "tcp://h", "--unit", "x"], "must be a valid integer"),
         (["browse", "opc.tcp://h", "--security", "x"], "security: 'x' is not allowed; expected 'auto', "),
-        (["browse", "opc.tcp://h", "--type", "x"], "type: 'x' is not a NodeId; expected"),
+        (["browse", "opc.tcp://h", "--type", "ns=x"], "type: 'ns=x' is not a NodeId; expected"),
         (["read", "opc.tcp://h", "x"], "'x' is not a NodeId; expected"),
         (["read", "tcp://h:99999"], "Port out of range"),
         (["check", "--config", "/dev/null"], "/dev/null: is no folder; expected a folder with gateway.yaml"),

@@ -81,3 +81,15 @@ def test_the_folder_of_certificates_comes_from_the_variable_unless_it_is_configu
     found: dict[str, OpcUaDevice] = {entry.config.name: entry.config for entry in load(folder).entries}
     assert found["line"].pki == tmp_path / "mine"
     assert found["second"].pki == folder / "own"
+
+
+def test_registers_that_two_tags_read_in_different_ways_are_a_warning_with_both_lines(tmp_path: Path) -> None:
+    table = "name,address,type,bit\na,holding:0,float32,\nb,holding:1,uint16,\nc,holding:4,uint16,\nd,holding:4,,3\n"
+    table += "e,holding:4,uint16,\nf,holding:6,uint32,\ng,holding:6,float32,\nh,input:0,int16,\n"
+    folder = write(tmp_path, {"tags/press.csv": table})
+    found = [warning for warning in load(folder).warnings if "reads as well" in warning]
+    place = f"{folder}/tags/press.csv"
+    assert found == [
+        f"{place}:3: tag 'b' reads holding:1, which tag 'a' reads as well ({place}:2)",
+        f"{place}:8: tag 'g' reads holding:6-7, which tag 'f' reads as well ({place}:7)",
+    ]
