@@ -53,7 +53,9 @@ class Plant:
         return self.reloads()[count]
 
     def windows(self, device: str) -> list[dict]:
-        return [m.payload for m in self.subscriber.of(f"/{device}/window")]
+        """Each once, as a busy machine may lose the connection, and what was not confirmed comes again."""
+        found = [m.payload for m in self.subscriber.of(f"/{device}/window")]
+        return list({(one["boot"], one["seq"]): one for one in reversed(found)}.values())[::-1]
 
     async def more_windows(self, device: str, count: int = 2) -> None:
         target = len(self.windows(device)) + count

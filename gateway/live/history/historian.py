@@ -104,7 +104,7 @@ class Historian:
 
     async def _wait(self, longest_s: float) -> None:
         """Return when a block is full, after `longest_s` at the latest."""
-        if self._files is not None and not self._are_open:
+        if self._files is not None and not self._are_open and not self._retry_at:
             return  # what is there already should be known soon
         full = asyncio.ensure_future(self._full.wait())
         slept = asyncio.ensure_future(self._clock.sleep(longest_s))

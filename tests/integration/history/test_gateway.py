@@ -94,3 +94,21 @@ async def test_a_disk_that_refuses_costs_the_files_and_is_said_once(tmp_path: Pa
             assert log.counts["historian"] == 1
             closed = gateway.parts.live.counters().windows
             await until(lambda: gateway.parts.live.counters().windows > closed + 1, 30, "windows go on")
+
+
+async def test_a_folder_that_cannot_be_made_costs_the_files_and_nothing_else(tmp_path: Path) -> None:
+    """Its parent is a file: there is no way to open it, at the start or later."""
+    (tmp_path / "file").write_text("in the way")
+    port = free_port()
+    async with ScriptedServer(port):
+        config = write_config(
+            tmp_path,
+            f"mqtt://127.0.0.1:{free_port()}",
+            [Modbus("press", f"tcp://127.0.0.1:{port}", 3, interval="100ms")],
+            root=HISTORY.format(folder=tmp_path / "file" / "history"),
+        )
+        async with running(config) as gateway:
+            log = gateway.parts.pipeline.event_log
+            await until(lambda: log.counts["historian"] > 0, 30, "the refusal is said")
+            await has_more_than(gateway, 20)
+            assert log.counts["historian"] == 1
