@@ -34,8 +34,9 @@ export function show(main) {
 }
 
 function columns(names) {
-  const seen = levelsSeen();
-  return [seen.map((p) => p.t / 1000), ...names.map((name) => seen.map((p) => p[name]))];
+  const seen = levelsSeen(), end = seen.length ? seen[seen.length - 1].t : Date.now(), begin = end - 300e3;
+  const points = seen.length && seen[0].t <= begin ? seen : [{ t: begin }, ...seen]; // five minutes at least: no axis of years around one point
+  return [points.map((p) => p.t / 1000), ...names.map((name) => points.map((p) => p[name] ?? null))];
 }
 
 const facts = (pairs) => h("dl", { class: "facts" }, pairs.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
