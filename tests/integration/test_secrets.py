@@ -1,5 +1,6 @@
 """Secrets of a whole gateway: renewed while it runs, missing for one device only, and shown nowhere."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from tests.support.gateway import ROOT, GatewayProcess, Modbus, write_config
 from tests.support.mosquitto import Mosquitto, password_lines
 from tests.support.network import free_port, until
+from tests.support.opcua_server import AsyncuaServer
 
 FIRST, SECOND = "pa$$w0rd-one", "pa$$w0rd-two"
 LINE = (
@@ -63,3 +65,18 @@ async def test_a_password_is_renewed_without_a_restart_and_shown_nowhere(mosquit
     shown += [path.read_bytes().decode("latin-1") for path in tmp_path.glob("outbox.db*") if path.is_file()]
     assert not [part for part in shown if FIRST in part or SECOND in part or "pa$$" in part]
     broker.stop()
+
+
+async def test_a_login_without_its_secret_says_so_and_works_once_it_is_there(tmp_path: Path) -> None:
+    port = free_port()
+    device = LINE.format(port=port).replace("i=1}", "i=2258}") + "\nsecurity: none\nplain_password: true\n"
+    config = write_config(tmp_path, "mqtt://127.0.0.1:1", [], files={"line.yaml": device})
+    async with AsyncuaServer(port):
+        missing = await asyncio.to_thread(command, config, "read", "line")
+        (config / "secrets").mkdir()
+        (config / "secrets" / "line").write_text(FIRST)
+        there = await asyncio.to_thread(command, config, "read", "line")
+    assert missing.returncode == 1
+    assert "secret line is in none of its places" in missing.stderr
+    assert there.returncode == 0, there.stderr
+    assert FIRST not in there.stdout + there.stderr
