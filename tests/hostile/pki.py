@@ -3,9 +3,10 @@
 A real server answers everything but the question for its endpoints, whose one secure endpoint has the certificate.
 """
 
+import asyncio
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -135,8 +136,8 @@ FOLDERS: Final[dict[str, Callable[[Path], None]]] = {
     "100 revocation lists of 4 MB": lambda pki: _put(pki, "trusted/crl/a.crl", _whole_list(4 * _MIB - 1_000), 99),
     "a file of thousands of revocation lists": lambda pki: _put(pki, "issuers/crl/a.pem", _list(4 * _MIB - 1_000, pem=True)),
     "50,000 certificates": lambda pki: _put(pki, "trusted/certs/a.der", _some(), 50_000),
-    "50,000 revocation lists": lambda pki: _put(pki, "issuers/crl/a.crl", _whole_list(500), 50_000),
-    "50,000 refused certificates": lambda pki: _put(pki, "rejected/a.der", _some(), 50_000),
+    "5,000 revocation lists": lambda pki: _put(pki, "issuers/crl/a.crl", _whole_list(500), 5_000),
+    "20,000 refused certificates": lambda pki: _put(pki, "rejected/a.der", _some(), 20_000),
     "a certificate of 4 MB": lambda pki: _put(pki, "trusted/certs/a.der", _some() + bytes(4 * _MIB - 5_000)),
 }
 """What lies in the PKI folder while a server shows a good certificate."""
@@ -145,12 +146,23 @@ FOLDERS: Final[dict[str, Callable[[Path], None]]] = {
 class CertificatePeer(OpcUaPeer):
     """One server; it shows no certificate until it attacks."""
 
-    def __init__(self, folder: Path, what: str, shown: bytes, fill: Callable[[Path], None] | None = None) -> None:
-        super().__init__(folder, encoded=partial(_put_endpoint, shown))
+    def __init__(
+        self, folder: Path, what: str, make: Callable[[], bytes], fill: Callable[[Path], None] | None = None
+    ) -> None:
+        super().__init__(folder, encoded=lambda name, body: _put_endpoint(self._shown, name, body))
+        self._make, self._fill = make, fill
+        self._shown = b""
         self._pki = folder / f"pki {what}"
-        self._pki.mkdir()
-        if fill is not None:
-            fill(self._pki)
+
+    async def attack(self, on: bool) -> None:
+        """Show the certificate; the folder is filled for as long as that."""
+        if on:
+            self._shown = self._shown or self._make()
+            if self._fill is not None:
+                await asyncio.to_thread(self._fill, self._pki)
+        await super().attack(on)
+        if not on:
+            await asyncio.to_thread(shutil.rmtree, self._pki, ignore_errors=True)
 
     def device(self) -> str:
         """Return its device file."""
@@ -174,9 +186,9 @@ def _put_endpoint(shown: bytes, name: str, body: bytes) -> bytes:
 
 def _rows() -> Iterator[tuple[str, Callable[[Path], CertificatePeer]]]:
     for what, make in CERTIFICATES.items():
-        yield f"shown: {what}", lambda folder, what=what, make=make: CertificatePeer(folder, what, make())
+        yield f"shown: {what}", lambda folder, what=what, make=make: CertificatePeer(folder, what, make)
     for what, fill in FOLDERS.items():
-        yield f"kept: {what}", lambda folder, what=what, fill=fill: CertificatePeer(folder, what, _some(), fill)
+        yield f"kept: {what}", lambda folder, what=what, fill=fill: CertificatePeer(folder, what, _some, fill)
 
 
 PEERS: Final = dict(_rows())

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from tests.hostile import http, modbus, mqtt, opcua, pki
+from tests.hostile import http, modbus, mqtt, opcua, pki, tls
 from tests.hostile.plant import MOST_STOP_S, Peer, Plant
 
 
@@ -33,6 +33,7 @@ DOORS: Final = {
     "mqtt": Door(mqtt.TCP, _SPARKPLUG),
     "websocket": Door(mqtt.WEBSOCKET, _SPARKPLUG),
     "http": Door(http.PEERS, http.ROOT),
+    "tls": Door(tls.PEERS, _SPARKPLUG),
 }
 ROWS: Final = [
     pytest.param(name, peer, id=f"{name}-{peer}".replace(" ", "_")) for name, door in DOORS.items() for peer in door.peers

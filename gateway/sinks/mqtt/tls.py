@@ -24,6 +24,7 @@ def tls_context(config: MqttTls) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # else a broker has handshakes made on the event loop, without end
     if config.alpn:
         context.set_alpn_protocols(list(config.alpn))
     if config.insecure:
