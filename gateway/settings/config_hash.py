@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.core.bounded_file import read_bounded
+from gateway.settings import ceilings
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.source_files import is_secret
 from gateway.settings.yaml_files import read_yaml
@@ -39,8 +41,8 @@ def hash_of_files(files: Iterable[Path], variables: Mapping[str, str]) -> str:
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-    except OSError:  # of a device that is left out
+        content = read_bounded(path, max(ceilings.CSV_BYTES, ceilings.YAML_BYTES))
+    except OSError:  # of a device that is left out: not there, a pipe, without end
         return b""
     if path.suffix == ".csv" or not _MAY_HOLD_SECRET.search(content):
         return content

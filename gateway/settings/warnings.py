@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.core.bounded_file import read_bounded
 from gateway.core.config_types import existing_files
 from gateway.core.ports.plugin import Plugin
 from gateway.core.ports.sink_plugin import WithWarnings
 from gateway.outbox.disk_room import disk_usage, shortage_text
 from gateway.outbox.unsealed import plain_text
+from gateway.settings import ceilings
 from gateway.settings.model import ENV_PREFIX, Root
 
 _SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*(?!!secret\b)[^\s#]", re.MULTILINE)
@@ -85,9 +87,16 @@ def _is_of_commands(name: str, root: Root) -> bool:
 
 def _readable_secrets(files: Iterable[Path]) -> Iterator[str]:
     for path in files:
-        is_yaml = path.suffix in (".yaml", ".yml")
-        if is_yaml and path.stat().st_mode & 0o004 and _SECRET.search(path.read_text("utf-8", errors="replace")):
+        if path.suffix in (".yaml", ".yml") and _shows_secret(path):
             yield f"{path}: everybody on this machine can read its password: chmod o-r, or a variable"
+
+
+def _shows_secret(path: Path) -> bool:
+    try:
+        is_open = path.stat().st_mode & 0o004
+        return bool(is_open and _SECRET.search(read_bounded(path, ceilings.YAML_BYTES).decode("utf-8", "replace")))
+    except OSError:  # of a device that is left out: a pipe, a file without end
+        return False
 
 
 def _delay(device: ConfiguredDevice, grace_ns: int) -> Iterator[str]:

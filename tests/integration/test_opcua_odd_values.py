@@ -95,7 +95,7 @@ async def test_browse_shows_values_as_they_are_published_and_one_that_asyncua_ca
     assert shown == {
         "v0": "Double 0", "free": "Int32 7", "words": "String on", "list": "Int32[] [1, 2]", "nan": "Double nan",
         "inf": "Float inf", "text": "LocalizedText läuft", "markup": "XmlElement <a/>",
-        "xml": "ExtensionObject {'type': 'i=885', 'body': 'PGE+MTwvYT4='}",
+        "xml": "ExtensionObject {type: 'i=885', body: 'PGE+MTwvYT4='}",
     }  # fmt: skip
 
 
