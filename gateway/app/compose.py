@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -20,6 +21,7 @@ from gateway.core.ports.layout import HealthReporter, MessageObserver
 from gateway.core.ports.layout_plugin import LayoutServices
 from gateway.core.ports.observer import DataObserver
 from gateway.core.ports.plugin import SourceServices
+from gateway.core.ports.requests import RequestCounters
 from gateway.core.ports.sink import Certificate, Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
 from gateway.core.ports.source import Source
@@ -30,6 +32,7 @@ from gateway.live.history.historian import Historian
 from gateway.live.model import LiveModel, PartReadings
 from gateway.outbox.outbox import Outbox
 from gateway.plugins import DETECTORS
+from gateway.requests.answers import PastAnswers
 from gateway.runtime.certificates import CertificateWatch
 from gateway.runtime.change_watch import ChangeWatch
 from gateway.runtime.pipeline import Pipeline
@@ -86,7 +89,9 @@ class GatewayParts:
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock, self.live)
         self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
         plugin = root.sink_plugin
-        sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
+        self.past = PastAnswers(topics, self.boot, lambda: self.settings.table, self.history, clock.now_ns)
+        sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock, self.past))
+        self.request_counters = partial(_request_counters, sink)
         self.certificates = CertificateWatch(lambda: _certificates(sink), self.report, self.board.wake, clock)
         policy = plugin.policy(root.sink, clock.monotonic())
         self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
@@ -128,6 +133,7 @@ class GatewayParts:
             "refused": publisher.refused,
             "released": publisher.released,
             "waiting": self.outbox.stats.messages,
+            **self.request_counters(),
             **self.certificates.days_left(),
         }
 
@@ -220,6 +226,10 @@ def _trust_places(settings: Settings) -> list[Path]:
     """Return the files and folders that say which peers are trusted, of all devices and the sink."""
     devices = [place for entry in settings.entries for place in entry.config.trust_places()]
     return [*trust_files(existing_files(settings.root.sink)), *devices]
+
+
+def _request_counters(sink: Sink) -> Mapping[str, float]:
+    return sink.request_counters if isinstance(sink, RequestCounters) else {}
 
 
 def _certificates(sink: Sink) -> Sequence[Certificate]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.blocks import Values
+from gateway.core.ports.requests import PastRequests
 from gateway.web.live_view import LiveView
 
 
@@ -131,3 +132,5 @@ class GatewayView:
     """What is read of each connection, and how busy that keeps it. Takes long: for a thread."""
     history: History | None = None
     """The values of the past; None while none are kept."""
+    past: PastRequests | None = None
+    """Answers questions for the past in parts, as over MQTT."""

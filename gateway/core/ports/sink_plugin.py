@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from gateway.core.clock import Clock
 from gateway.core.config_types import ConfigModel
 from gateway.core.ports.layout import Layout
+from gateway.core.ports.requests import PastRequests
 from gateway.core.ports.sink import Sink, StatusFeed, Subscriber
 
 
@@ -23,6 +24,8 @@ class SinkServices:
     """The gateway's state, for sinks that publish it."""
     clock: Clock
     """The gateway's clock."""
+    past: PastRequests | None = None
+    """Answers questions for the past; None where nobody can."""
     name: str = ""
     """The sink's own name where the gateway has several, which differ by it; empty for the only one."""
 

@@ -56,9 +56,9 @@ def next_packet(data: bytearray, ceilings: PacketCeilings) -> tuple[int, int] | 
 def received_message(first: int, body: bytes, *, v5: bool) -> tuple[ReceivedMessage | None, bytes]:
     """Return the message of a PUBLISH, and its packet id as two bytes, empty at QoS 0.
 
-    first: first byte of the packet; body: what follows the fixed header. Properties are stepped over. The message is None
-    where its topic is not UTF-8. Raises ProtocolViolation for a packet that is broken, at QoS 2 (at most 1 was subscribed),
-    or with a topic alias in place of its topic, of which none was ever allowed (MQTT 5.0, 3.3.2.3.4).
+    first: first byte of the packet; body: what follows the fixed header. Its properties stay as they came. The message is
+    None where its topic is not UTF-8. Raises ProtocolViolation for a packet that is broken, at QoS 2 (at most 1 was
+    subscribed), or with a topic alias in place of its topic, of which none was ever allowed (MQTT 5.0, 3.3.2.3.4).
     """
     qos = first >> _QOS_SHIFT & _QOS_MASK
     if qos > 1:
@@ -67,9 +67,11 @@ def received_message(first: int, body: bytes, *, v5: bool) -> tuple[ReceivedMess
     raw_topic = body[2:at]
     packet_id = body[at : at + 2 * qos]
     at += 2 * qos
+    properties = b""
     if v5:
-        header = _length(body, at)
-        at = sum(header) if header else len(body) + 1
+        begin, size = _length(body, at) or (len(body) + 1, 0)
+        at = begin + size
+        properties = body[begin:at]
     if at > len(body):
         raise ProtocolViolation("what came is not MQTT: a broken message")
     if not raw_topic:
@@ -78,7 +80,7 @@ def received_message(first: int, body: bytes, *, v5: bool) -> tuple[ReceivedMess
         topic = raw_topic.decode()
     except UnicodeDecodeError:
         return None, packet_id
-    return ReceivedMessage(topic, body[at:], qos, bool(first & _RETAIN), bool(first & _DUP)), packet_id
+    return ReceivedMessage(topic, body[at:], qos, bool(first & _RETAIN), bool(first & _DUP), properties), packet_id
 
 
 def _must_be_expected(kind: int, *, accepted: bool) -> None:

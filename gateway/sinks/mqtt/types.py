@@ -36,11 +36,13 @@ class ReceivedMessage:
     """The broker had kept it from earlier."""
     dup: bool
     """The broker has sent it before."""
+    properties: bytes = b""
+    """As they came (MQTT 5), without their length."""
 
     @property
     def memory_bytes(self) -> int:
         """Return about how many bytes of memory it takes while it waits."""
-        return len(self.topic) + len(self.payload) + _OBJECT_BYTES
+        return len(self.topic) + len(self.payload) + len(self.properties) + _OBJECT_BYTES
 
     @property
     def is_kept(self) -> bool:
