@@ -139,7 +139,7 @@ def _operation(one: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 def _raw(schemas: dict[str, Any]) -> dict[str, Any]:
     """Return the description of the one path whose answer is lines."""
     found = _operation(Operation("raw", a.ErrorAnswer, "Samples of some tags over a span, in parts.", _RAW), schemas)
-    text = "One JSON document a line, as `raw` in the schema of the messages (`gateway schema --messages`); the last has `last`."
+    text = "One JSON document a line, as `raw` in `gateway schema --messages`; the last one has `last`."
     found["responses"]["200"] = {"description": text, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
     return found
 

@@ -1,6 +1,6 @@
 """Packets cut from what a broker sends, each held against a ceiling at its fixed header (MQTT 5.0, 2.1 and 3.3). Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.sinks.mqtt.types import ReceivedMessage
@@ -51,6 +51,26 @@ def next_packet(data: bytearray, ceilings: PacketCeilings) -> tuple[int, int] | 
     if begin + length > most_bytes:
         raise ProtocolViolation(f"the broker sends {length} bytes in one packet, more than {most_bytes}")
     return (begin, begin + length) if len(data) >= begin + length else None
+
+
+def large_message(data: bytearray, most_bytes: int) -> tuple[ReceivedMessage, bytes, int, int] | None:
+    """Return what is to be known of a PUBLISH of MQTT 3.1.1 that is larger than is taken, so that it can be stepped over.
+
+    Its topic without payload, its packet id (empty at QoS 0), where its body begins, and how long that is. None for other
+    packets, and while its head is not whole. Raises ProtocolViolation.
+    """
+    if not data or data[0] & 0xF0 != PUBLISH or (header := _length(data)) is None:
+        return None
+    begin, length = header
+    if begin + length <= most_bytes:
+        return None
+    qos = data[0] >> _QOS_SHIFT & _QOS_MASK
+    end = begin + 2 + int.from_bytes(data[begin : begin + 2]) + 2 * qos
+    if len(data) < max(end, begin + 2):
+        return None
+    message, packet_id = received_message(data[0], bytes(data[begin:end]), v5=False)
+    message = message or ReceivedMessage("", b"", qos, False, False)
+    return replace(message, skipped_bytes=length - (end - begin)), packet_id, begin, length
 
 
 def received_message(first: int, body: bytes, *, v5: bool) -> tuple[ReceivedMessage | None, bytes]:

@@ -149,8 +149,8 @@ class RequestDesk:
     def _read(self, message: ReceivedMessage) -> _Request:
         longest_s = self._config.timeout / 1e9
         default = _Request(b"{}", self._past.answer_topic, b"", self._clock.monotonic() + longest_s)
-        if len(message.payload) > LARGEST_BYTES:
-            return _refused(default, f"the request has {len(message.payload)} bytes", f"at most {LARGEST_BYTES}")
+        if (size := len(message.payload) + message.skipped_bytes) > LARGEST_BYTES:
+            return _refused(default, f"the request has {size} bytes", f"at most {LARGEST_BYTES}")
         keys = _keys(message.payload)
         try:
             properties = read_properties(message.properties)
@@ -176,10 +176,10 @@ class RequestDesk:
                 self._arrival.clear()
                 await self._arrival.wait()
             try:
-                if self._refusals:
-                    await self._send_refusal(self._refusals.popleft())
-                else:
+                if self._waiting:  # refusals go between its parts: they must not keep answers from being sent
                     await self._answer(self._waiting.popleft())
+                else:
+                    await self._send_refusal(self._refusals.popleft())
             except NotConnected as error:
                 return Ending(str(error))
 
