@@ -101,4 +101,4 @@ uninstall: ## As root: stop and remove the service; configuration and outbox sta
 	@echo "Left in place: $(ETC) (configuration) and /var/lib/$(NAME) (outbox, certificates)"
 
 clean: ## Remove what was built and installed here
-	rm -rf $(VENV) build dist tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist tests/node/node_modules tests/java/jars .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
