@@ -49,7 +49,7 @@ COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate -
 lock: $(VENV)/.dev ## Pin all dependencies anew
 	$(COMPILE) --group build pyproject.toml -o requirements/run.txt
 	$(COMPILE) --group build --extra demo -c requirements/run.txt pyproject.toml -o requirements/demo.txt
-	$(COMPILE) --group build --group dev --extra demo --extra age --extra parquet --extra kafka --extra postgres -c requirements/demo.txt pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --group build --group dev --extra demo --extra age --extra parquet --extra kafka --extra postgres --extra otlp -c requirements/demo.txt pyproject.toml -o requirements/dev.txt
 
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "The gateway needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }

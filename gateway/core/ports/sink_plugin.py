@@ -23,6 +23,8 @@ class SinkServices:
     """The gateway's state, for sinks that publish it."""
     clock: Clock
     """The gateway's clock."""
+    name: str = ""
+    """The sink's own name where the gateway has several, which differ by it; empty for the only one."""
 
 
 @dataclass(frozen=True, slots=True)

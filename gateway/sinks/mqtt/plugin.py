@@ -49,7 +49,7 @@ class MqttPlugin:
 
         client = MqttClient(
             config,
-            client_id=f"gateway-{services.gateway}",
+            client_id=f"gateway-{services.gateway}{f'-{services.name}' if services.name else ''}",
             will=_will(services),
             most_received=_MOST_RECEIVED_BYTES,
             is_paced=True,
