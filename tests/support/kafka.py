@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,39 +23,48 @@ _CLUSTER = "Z2F0ZXdheXRlc3RzMDAwMA"
 class Kafka:
     """`start` as often as needed: ports and log stay."""
 
-    def __init__(self, folder: Path, **properties: str) -> None:
-        """folder: an empty directory for its files. properties: of server.properties, underscores for dots."""
+    def __init__(self, folder: Path) -> None:
+        """folder: an empty directory for its files."""
         self._folder = folder
         self.port, self._controller = free_port(), free_port()
-        self.extra_ports: dict[str, int] = {}
-        self._more = {name.replace("_", "."): value for name, value in properties.items()}
+        self._listeners = {
+            "PLAINTEXT": ("PLAINTEXT", self.port, self.port),
+            "CONTROLLER": ("PLAINTEXT", self._controller, 0),
+        }
+        self._more: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self.address = f"127.0.0.1:{self.port}"
 
-    def listen(self, name: str, protocol: str, **properties: str) -> int:
-        """Add a listener before the first start; returns its port. properties: below listener.name.NAME."""
-        port = self.extra_ports[name] = free_port()
-        self._more |= {f"protocol of {name}": protocol}
-        self._more |= {f"listener.name.{name.lower()}.{key}": value for key, value in properties.items()}
+    def set(self, **properties: str) -> None:
+        """Set properties of server.properties, underscores for dots, before the first start."""
+        self._more |= {name.replace("_", "."): value for name, value in properties.items()}
+
+    def listen(self, name: str, protocol: str = "PLAINTEXT", *, advertised: int = 0, **properties: str) -> int:
+        """Add a listener before the first start; returns its port.
+
+        advertised: a port that it names instead of its own. properties: below listener.name.NAME, double underscores for
+        hyphens, single ones for dots.
+        """
+        port = free_port()
+        own = {
+            f"listener.name.{name.lower()}.{key.replace('__', '-').replace('_', '.')}": value
+            for key, value in properties.items()
+        }
+        self._listeners[name] = (protocol, port, advertised or port)
+        self._more |= own
         return port
 
     def _properties(self) -> str:
-        extra = {name: self._more[f"protocol of {name}"] for name in self.extra_ports}
-        listeners = [f"{name}://127.0.0.1:{port}" for name, port in self.extra_ports.items()]
-        protocols = ",".join(f"{name}:{protocol}" for name, protocol in extra.items())
+        listeners = self._listeners.items()
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
-            "listeners": ",".join(
-                [f"PLAINTEXT://127.0.0.1:{self.port}", f"CONTROLLER://127.0.0.1:{self._controller}", *listeners]
-            ),
-            "advertised.listeners": ",".join([f"PLAINTEXT://127.0.0.1:{self.port}", *listeners]),
+            "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, (_, port, _) in listeners),
+            "advertised.listeners": ",".join(f"{name}://127.0.0.1:{seen}" for name, (_, _, seen) in listeners if seen),
+            "listener.security.protocol.map": ",".join(f"{name}:{kind}" for name, (kind, _, _) in listeners),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
-            "listener.security.protocol.map": ",".join(
-                ["CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT", *([protocols] if protocols else [])]
-            ),
             "log.dirs": str(self._folder / "log"),
             "num.partitions": "3",
             "offsets.topic.replication.factor": "1",
@@ -62,12 +73,16 @@ class Kafka:
             "num.network.threads": "1",
             "num.io.threads": "2",
             "log.cleaner.enable": "false",
-            **{key: value for key, value in self._more.items() if not key.startswith("protocol of ")},
+            **self._more,
         }
         return "".join(f"{key}={value}\n" for key, value in properties.items())
 
-    async def start(self, *, scram: Mapping[str, str] | None = None) -> None:
-        """Run it and return when it takes requests. scram: users and passwords, at the first start only."""
+    async def start(self) -> None:
+        """Run it and return when it takes requests."""
+        await asyncio.to_thread(self.start_now)
+
+    def start_now(self, *, scram: Mapping[str, str] | None = None) -> None:
+        """The same without an event loop. scram: users and passwords, at the first start only."""
         path = self._folder / "server.properties"
         path.write_text(self._properties())
         log = self._folder / "log"
@@ -80,10 +95,11 @@ class Kafka:
             (log / "meta.properties").write_text(f"version=1\ncluster.id={_CLUSTER}\nnode.id=1\n")
         self._process = self._java("kafka.Kafka", str(path))
         weakref.finalize(self, self._process.kill)  # a test that fails leaves no broker behind
-        async with asyncio.timeout(90):
-            while not await self._answers():
-                assert self._process.poll() is None, self.log()
-                await asyncio.sleep(0.1)
+        end = time.monotonic() + 120
+        while not self._answers():
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.1)
 
     def _java(self, *arguments: str) -> "subprocess.Popen[bytes]":
         with (self._folder / "kafka.log").open("ab") as log:
@@ -118,19 +134,15 @@ class Kafka:
             self._process.wait(60)
             self._process = None
 
-    async def _answers(self) -> bool:
-        """An answer to ApiVersions says that it takes requests; a port that listens says less."""
+    def _answers(self) -> bool:
+        """Return whether it gives ids to producers: a port that listens says less."""
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+                connection.sendall(bytes.fromhex("00000010 0016 0000 00000001 ffff ffff 7fffffff"))
+                answer = connection.recv(64)
         except OSError:
             return False
-        try:
-            writer.write(bytes.fromhex("0000000a 0012 0000 00000001 ffff".replace(" ", "")))
-            return len(await asyncio.wait_for(reader.readexactly(8), 5)) == 8
-        except (OSError, EOFError, TimeoutError):
-            return False
-        finally:
-            writer.close()
+        return len(answer) >= 14 and answer[12:14] == b"\0\0"
 
     async def create(self, *topics: str, partitions: int = 3, **settings: str) -> None:
         """Make topics. settings: of the topic, underscores for dots."""

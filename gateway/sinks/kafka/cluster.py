@@ -67,6 +67,11 @@ class Cluster:
                 self._leaders[topic] = {partition: leader for _, partition, leader, *_ in partitions}
                 self._problems.pop(topic, None)
 
+    @property
+    def is_connected(self) -> bool:
+        """Return whether a connection to any broker stands."""
+        return any(connection.connected() for connection in self._connections.values())
+
     def partitions(self, topic: str) -> list[int]:
         """Return the partitions of a topic, ascending; none where it is not known."""
         return sorted(self._leaders.get(topic, ()))

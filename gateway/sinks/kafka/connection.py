@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiokafka.abc import AbstractTokenProvider
-from aiokafka.conn import AIOKafkaConnection, CloseReason, ScramAuthenticator
+from aiokafka.conn import AIOKafkaConnection, CloseReason, OAuthAuthenticator, ScramAuthenticator
 from aiokafka.errors import (
     AuthenticationFailedError,
     IllegalSaslStateError,
@@ -74,6 +74,16 @@ class _Scram(ScramAuthenticator):  # type: ignore[misc]
         super().create_salted_password(salt, iterations)
 
 
+class _Bearer(OAuthAuthenticator):  # type: ignore[misc]
+    """OAUTHBEARER that reads the answer: a broker says what is wrong with a token there (RFC 7628, 3.2.2)."""
+
+    async def step(self, payload: bytes | None) -> Any:
+        """Return what to send. Raises SaslAuthenticationFailed."""
+        if payload:
+            raise SaslAuthenticationFailed("the broker does not take the token")
+        return await super().step(payload)
+
+
 class Connection(AIOKafkaConnection):  # type: ignore[misc]
     """A connection whose answers have a largest size."""
 
@@ -122,6 +132,10 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]
             sasl_plain_username=self._sasl_plain_username,
             sasl_mechanism=self._sasl_mechanism,
         )
+
+    def authenticator_oauth(self) -> OAuthAuthenticator:
+        """Return the side of the client of OAUTHBEARER."""
+        return _Bearer(sasl_oauth_token_provider=self._sasl_oauth_token_provider)
 
     async def ask(self, request: Any) -> Any:
         """Return the answer to a request. Raises NotConnected, and then the connection is closed."""
@@ -172,9 +186,9 @@ def _why(error: BaseException, host: str, port: int) -> NotConnected:
         text = str(cause).partition("] ")[2] or str(cause)
         return NotConnected(f"{place}: the broker refuses the login: {text}: check kafka.sasl", security="login_refused")
     if isinstance(cause, ConnectionAbortedError) and str(cause):
-        return NotConnected(f"{place}: the broker has sent {cause}")
+        return NotConnected(f"{place}: it has sent {cause}: is this Kafka, and is TLS needed?")
     if isinstance(cause, KafkaError):
         return NotConnected(f"{place}: {cause}")
     if isinstance(cause, MALFORMED) and not isinstance(cause, OSError | UnicodeError):
-        return NotConnected(f"{place}: what came is not Kafka's protocol ({cause}): is the port right, and TLS needed?")
+        return NotConnected(f"{place}: what came is not Kafka's protocol ({cause}): is the port right?")
     return unreachable(cause, host, port, "kafka")

@@ -34,7 +34,8 @@ class KafkaPlugin:
         """Return the sink, not yet open."""
         from gateway.sinks.kafka.sink import KafkaSink
 
-        return KafkaSink(config, services.layout, services.gateway, services.clock)
+        own = f"-{services.name}" if services.name else ""
+        return KafkaSink(config, services.layout, services.gateway, services.clock, own)
 
     def secret_files(self, config: KafkaConfig) -> Sequence[Path]:
         """Return the private key and the files of password and token, where they are configured."""

@@ -65,7 +65,6 @@ class Producer:
         self._limits = limits
         self._homeless: dict[str, deque[Record]] = {}
         """Records of topics whose partitions are not known."""
-        self._homeless_since: dict[str, float] = {}
         self._unknown_since: dict[str, float] = {}
         """When the cluster has said for the first time that it has no such topic."""
         self._partitions: dict[str, list[int]] = {}
@@ -78,6 +77,8 @@ class Producer:
         self._wake = asyncio.Event()
         self._refresh_at = clock.monotonic() + _REFRESH_S
         self._failed_refreshes = 0
+        self._away_since: float | None = None
+        """Since when no broker answers."""
         self._accepted: set[str] = set()
         """Topics that have taken something: what they refuse now is about the record."""
         self._trouble = ""
@@ -91,7 +92,7 @@ class Producer:
         else:
             if record.topic not in self._homeless:
                 self._homeless[record.topic] = deque()
-                self._homeless_since[record.topic] = self._refresh_at = self._clock.monotonic()
+                self._refresh_at = self._clock.monotonic()
             self._homeless[record.topic].append(record)
         self._wake.set()
 
@@ -113,7 +114,6 @@ class Producer:
         waiting = [record for records in self._homeless.values() for record in records]
         self._queues.clear()
         self._homeless.clear()
-        self._homeless_since.clear()
         for record in (*flying, *waiting):
             record.done(NotConnected(reason))
 
@@ -133,6 +133,8 @@ class Producer:
         """Launch what can be launched, and wait until there may be more."""
         self._wake.clear()
         now = self._clock.monotonic()
+        if not self._failed_refreshes and not self._cluster.is_connected:
+            self._refresh_at = now
         if now >= self._refresh_at and _REFRESH not in self._tasks:
             self._tasks[_REFRESH] = asyncio.create_task(self._refresh(), name="kafka metadata")
         for broker, batches in self._ready(now).items():
@@ -179,11 +181,12 @@ class Producer:
             await self._cluster.refresh(sorted(topics))
         except NotConnected as error:
             self._failed_refreshes += 1
+            self._away_since = self._away_since or self._clock.monotonic()
             self._unknown_since.clear()
             self._refresh_at = self._clock.monotonic() + _pause_s(self._failed_refreshes)
             self._troubled(str(error))
             return
-        self._failed_refreshes = 0
+        self._failed_refreshes, self._away_since = 0, None
         self._refresh_at = self._clock.monotonic() + _REFRESH_S
         known = {topic: self._cluster.partitions(topic) for topic in topics}
         self._partitions = {topic: partitions for topic, partitions in known.items() if partitions}
@@ -200,7 +203,6 @@ class Producer:
         if partitions is None and not is_refused and now - self._unknown_since.setdefault(topic, now) < _TOPIC_S:
             self._refresh_at = now + _FIRST_PAUSE_S
             return
-        del self._homeless_since[topic]
         self._unknown_since.pop(topic, None)
         error = refusal(code, topic, is_final=is_refused and topic in self._accepted)
         for record in self._homeless.pop(topic):
@@ -285,8 +287,8 @@ class Producer:
         """Refuse for now what has waited too long and is not in the log; end the producer where that is not known."""
         limit = now - self._limits.timeout_s
         reason = f"no acknowledgement within {self._limits.timeout_s:g} s: {self._trouble or 'no answer'}"
-        if self._failed_refreshes and any(since <= limit for since in self._homeless_since.values()):
-            raise ProducerEnd(reason)
+        if self._away_since is not None and self._away_since <= limit:
+            raise ProducerEnd(f"no broker answers within {self._limits.timeout_s:g} s: {self._trouble}")
         for batch in [batch for batch in self._heads() if batch.begun <= limit]:
             if batch.is_unclear or batch.is_flying or self._failed_refreshes:
                 raise ProducerEnd(reason)

@@ -29,12 +29,12 @@ _ENDED: Final = "closed"
 class KafkaSink:
     """A `core.ports.sink.Sink`. Brokers that go and come back are the producer's matter, up to its timeout."""
 
-    def __init__(self, config: KafkaConfig, layout: Layout, gateway: str, clock: Clock) -> None:
-        """Connect nothing yet."""
+    def __init__(self, config: KafkaConfig, layout: Layout, gateway: str, clock: Clock, own: str = "") -> None:
+        """Connect nothing yet. own: end of the client id, by which several sinks of a gateway differ."""
         self._config = config
         self._layout = layout
         self._clock = clock
-        self._client_id = config.client_id or f"gateway-{gateway}"
+        self._client_id = config.client_id or f"gateway-{gateway}{own}"
         self._writer = RecordWriter(config, gateway)
         self._cluster: Cluster | None = None
         self._producer: Producer | None = None
