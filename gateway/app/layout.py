@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator
 
 from gateway.core.ports.layout import Layout, TableFollower
 from gateway.core.ports.layout_plugin import LayoutScope, LayoutServices
+from gateway.encoding.encoder import WindowStyle
+from gateway.encoding.formats import FORMATS
 from gateway.encoding.per_device import PerDevice
 from gateway.encoding.topics import Topics
 from gateway.plugins import LAYOUTS
@@ -17,6 +19,12 @@ def build_layout(scope: LayoutScope, services: LayoutServices) -> Layout:
     names = [device.name for device in scope.devices]
     own = dict(_own_layouts(scope, services, names))
     return PerDevice(default, {topic: layout for topic, layout in own.items() if layout != default})
+
+
+def window_styles(scope: LayoutScope) -> list[WindowStyle]:
+    """Return how the windows of each device are stored, which is how they are sent."""
+    configs = [device.own.over(scope.config) if scope.is_per_device else scope.config for device in scope.devices]
+    return [WindowStyle(scope.is_per_device and FORMATS[one.format].columns, one.statistics) for one in configs]
 
 
 def change_layout(layout: Layout, scope: LayoutScope, services: LayoutServices, changed: Collection[str]) -> None:
