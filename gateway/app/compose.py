@@ -9,6 +9,7 @@ import structlog
 
 from gateway import __version__
 from gateway.app.configuration_state import ConfigurationState
+from gateway.app.layout import window_styles
 from gateway.app.next_configuration import NextConfiguration, build_sources
 from gateway.app.uplinks import Uplinks, UplinkServices
 from gateway.core.clock import Clock
@@ -57,7 +58,7 @@ class GatewayParts:
         self.configuration = ConfigurationState(settings)
         self.text.refused = self.configuration.not_running
         self.status_topic = topics.status
-        self.encoder = encoder = Encoder(topics, table, self.boot)
+        self.encoder = encoder = Encoder(topics, table, self.boot, window_styles(settings.layout_scopes))
         offline = self.text.offline
         self.board = StatusBoard(
             len(table.devices), topics.status, self._online, lambda why: offline(clock.now_ns() // 1_000_000, why)

@@ -69,7 +69,7 @@ def web_server(parts: GatewayParts) -> Any:
     root = parts.settings.root
     config: WebConfig = root.web
     site = Site(gateway_view(parts), HostReadings(root.outbox.path))
-    return WebServer(config, site, socket_path(root.outbox.path, os.environ), parts.clock)
+    return WebServer(config, site, socket_path(root.outbox.path, os.environ), parts.clock, parts.report)
 
 
 def _stuck(parts: GatewayParts) -> Sequence[str]:

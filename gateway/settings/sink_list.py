@@ -7,13 +7,20 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints
 
 from gateway.core.config_types import DURATION_SCHEMA, SIZE_SCHEMA, ConfigModel, duration_ns, size_bytes
-from gateway.encoding.config import PublishFormat
+from gateway.encoding.formats import FormatName
 from gateway.encoding.streams import StreamName
 from gateway.plugins import LAYOUTS, SINKS
 from gateway.settings.derived_model import derived_model
 
 SinkName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 _SHARE_BYTES: Final = size_bytes("16MiB", "1TiB")
+
+
+class SinkFormat(ConfigModel):
+    """The keys of a sink's own `publish:` that hold for every layout."""
+
+    format: FormatName = "json"
+    """How payloads are written, as publish.format."""
 
 
 class SinkOutbox(ConfigModel):
@@ -39,7 +46,7 @@ def _publish_model() -> Any:
     first = derived_model("SinkLayoutChoice", ConfigModel, layout=(names, Field(next(iter(LAYOUTS)), description=about)))
     models = [plugin.config_model for plugin in LAYOUTS.values()]
     doc = "How messages look at this sink. What is left out is as in `publish:`."
-    return derived_model("SinkPublish", *reversed(models), PublishFormat, first, doc=doc)
+    return derived_model("SinkPublish", *reversed(models), SinkFormat, first, doc=doc)
 
 
 SinkPublish: Final = _publish_model()

@@ -50,6 +50,7 @@ class StatusAnswer:
     events: dict[str, int]
     certificates: dict[str, int]
     host: dict[str, float]
+    links: dict[str, bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Api:
             events=dict(counters.events),
             certificates=dict(view.certificates()),
             host={name: value for name, (_, value) in self._host.gauges().items()},
+            links=dict(self._host.links()),
         )
 
     async def outbox(self, query: Query) -> a.OutboxAnswer:

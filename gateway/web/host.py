@@ -1,15 +1,19 @@
-"""What an edge box dies of: heat, a full disk, memory, descriptors. Read from Linux's files, cheap, without a library."""
+"""What an edge box dies of: heat, a full or worn disk, memory, a wrong clock. Read from Linux's files, without a library."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from gateway.web.host_clock import clock_state
+from gateway.web.host_disk import usage, wear
+from gateway.web.host_links import links
+
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _THERMAL: Final = Path("/sys/class/thermal")
 _THROTTLED: Final = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+_PACKAGE_THROTTLED: Final = Path("/sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count")
 
 
 class HostReadings:
@@ -32,11 +36,24 @@ class HostReadings:
             found["host_temperature_celsius"] = "The hottest thermal zone.", celsius
         if (throttled := _throttled()) is not None:
             found["host_throttled"] = "1 while the processor is slowed by heat or by too little voltage.", throttled
-        if (usage := _usage(self._disk)) is not None:
-            found["host_disk_free_bytes"] = "Free space where the outbox is.", usage[0]
-            found["host_disk_bytes"] = "Size of the file system where the outbox is.", usage[1]
+        if (count := _slowed_down()) is not None:
+            found["host_throttle_events"] = "How often the processor was slowed by heat since the machine started.", count
+        if (space := usage(self._disk)) is not None:
+            found["host_disk_free_bytes"] = "Free space where the outbox is.", space[0]
+            found["host_disk_bytes"] = "Size of the file system where the outbox is.", space[1]
+        if (used := wear(self._disk)) is not None:
+            found["host_disk_wear_ratio"] = "Share of its rated life that the outbox's disk has used at most.", used
+        if (clock := clock_state()) is not None:
+            found["host_clock_synchronized"] = "1 while a time service keeps the clock.", float(clock.is_synchronized)
+            found["host_clock_offset_seconds"] = "What the time service still has to correct.", clock.offset_s
+            if clock.most_error_s is not None:
+                found["host_clock_error_seconds"] = "How wrong the clock is at most.", clock.most_error_s
         found["host_load1"] = "Load average of a minute.", os.getloadavg()[0]
         return found
+
+    def links(self) -> Mapping[str, bool]:
+        """Return for each network interface whether it has a link."""
+        return links()
 
 
 def _text(path: Path) -> str:
@@ -71,11 +88,6 @@ def _throttled() -> float | None:
         return None
 
 
-def _usage(path: Path) -> tuple[float, float] | None:
-    for place in (path, *path.parents):
-        try:
-            usage = shutil.disk_usage(place)
-        except OSError:
-            continue
-        return usage.free, usage.total
-    return None
+def _slowed_down() -> float | None:
+    """Return how often an x86 package was slowed by its temperature; each of its cores has the same count."""
+    return _number(_PACKAGE_THROTTLED)

@@ -101,7 +101,12 @@ def _of_host(host: HostReadings) -> str:
         family = Family(f"gateway_{name}", "gauge", text)
         family.add(value)
         parts.append(family.text())
-    return "".join(parts)
+    if not (found := host.links()):
+        return "".join(parts)
+    link = Family("gateway_host_link_up", "gauge", "1 while a network interface has a link.")
+    for name, is_up in found.items():
+        link.add(float(is_up), interface=name)
+    return "".join((*parts, link.text()))
 
 
 def _of_devices(view: GatewayView) -> Iterator[str]:

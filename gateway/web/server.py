@@ -18,7 +18,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.core.bounded_file import read_bounded
 from gateway.core.clock import Clock
+from gateway.core.events.event import Event
 from gateway.core.log_throttle import LogThrottle
+from gateway.web.access import AccessRefusals
 from gateway.web.config import WebConfig, split_listen
 from gateway.web.guard import LEAST_TOKEN_CHARACTERS, brings_token, is_foreign, is_known_host
 from gateway.web.site import Site, error_answer
@@ -183,13 +185,14 @@ class Connection(asyncio.Protocol):
 class WebServer:
     """Serves a site until cancelled. What goes wrong with a port or file is logged and tried again; the gateway goes on."""
 
-    def __init__(self, config: WebConfig, site: Site, path: Path, clock: Clock) -> None:
-        """path: of the socket file."""
+    def __init__(self, config: WebConfig, site: Site, path: Path, clock: Clock, report: Callable[[Event], None]) -> None:
+        """path: of the socket file. report: publishes an event."""
         self._config = config
         self._site = site
         self._path = path
         self._clock = clock
         self._throttle = LogThrottle(clock)
+        self._refusals = AccessRefusals(clock, report)
 
     async def run(self) -> None:
         """Serve for ever. A bug costs the viewers their view, and begins anew after a while; it ends nothing else."""
@@ -261,8 +264,8 @@ class WebServer:
             if not token:
                 return error_answer(503, "web.token_file cannot be used: the gateway's log says why")
             if not brings_token(request.headers.get("Authorization", ""), token):
-                if request.headers.get("Authorization") and self._throttle.is_due("token"):
-                    log.warning("a wrong token was shown", peer=request.remote)
+                if request.headers.get("Authorization"):
+                    self._refusals.refused(request.remote or "")
                 await self._clock.sleep(_REFUSED_S)
                 response = error_answer(401, "a token is needed", "Authorization: Bearer TOKEN, or it as a password")
                 response.headers["WWW-Authenticate"] = 'Basic realm="gateway", charset="UTF-8"'

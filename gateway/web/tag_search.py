@@ -8,10 +8,13 @@ import numpy as np
 
 from gateway.core.blocks import TagIds
 from gateway.core.quality import GOOD_FROM, USABLE_FROM
+from gateway.core.tags import TagTable
 from gateway.web.live_view import LiveView
+from gateway.web.query import BadQuery
 
 _SLICE: Final = 10_000
 _KEPT: Final = 16
+_TRIES: Final = 3
 QUALITIES: Final = ("good", "uncertain", "bad")
 
 
@@ -27,9 +30,16 @@ class TagSearch:
     async def find(self, text: str, device: str, quality: str) -> TagIds:
         """Return the ids of the tags whose `device/name` has all words of the text, ascending.
 
-        device: only of this one, empty for all. quality: only of this present class, empty for all.
+        device: only of this one, empty for all. quality: only of this present class, empty for all. They are ids of the
+        table that there is when this returns. Raises BadQuery where reloads change the table again and again.
         """
-        found = await self._by_name(text.lower(), device)
+        for _ in range(_TRIES):
+            version = self._live.table_version
+            found = await self._by_name(text.lower(), device)
+            if version == self._live.table_version:
+                break
+        else:
+            raise BadQuery("the tags change just now", "the same question a little later", status=503)
         if not quality:
             return found
         codes = self._live.values(found).quality
@@ -53,15 +63,17 @@ class TagSearch:
         if device and device not in table.devices:
             rows = range(0)
         words = text.split()
-        found = np.arange(rows.start, rows.stop, dtype=np.uint32) if not words else await self._matching(words, rows)
+        found = np.arange(rows.start, rows.stop, dtype=np.uint32)
+        if words:
+            found = await self._matching(words, rows, await self._all_names(table, version))
         if version == live.table_version:
             self._found[key] = found
             while len(self._found) > _KEPT:
                 self._found.popitem(last=False)
         return found
 
-    async def _matching(self, words: list[str], rows: range) -> TagIds:
-        names = await self._all_names()
+    @staticmethod
+    async def _matching(words: list[str], rows: range, names: list[str]) -> TagIds:
         found: list[int] = []
         for begin in range(rows.start, rows.stop, _SLICE):
             part = range(begin, min(begin + _SLICE, rows.stop))
@@ -69,13 +81,14 @@ class TagSearch:
             await asyncio.sleep(0)
         return np.array(found, np.uint32)
 
-    async def _all_names(self) -> list[str]:
-        """Return `device/name` of every tag in lower case; made when first asked for."""
-        table = self._live.table
-        if len(self._names) != len(table):
-            names: list[str] = []
-            for begin in range(0, len(table), _SLICE):
-                names += [f"{table.devices[tag.device]}/{tag.name}".lower() for tag in table.tags[begin : begin + _SLICE]]
-                await asyncio.sleep(0)
+    async def _all_names(self, table: TagTable, version: int) -> list[str]:
+        """Return `device/name` of every tag of a table in lower case; made when first asked for. version: of the table."""
+        if len(self._names) == len(table):
+            return self._names
+        names: list[str] = []
+        for begin in range(0, len(table), _SLICE):
+            names += [f"{table.devices[tag.device]}/{tag.name}".lower() for tag in table.tags[begin : begin + _SLICE]]
+            await asyncio.sleep(0)
+        if version == self._version:
             self._names = names
-        return self._names
+        return names

@@ -103,7 +103,11 @@ async def test_a_token_opens_the_door_and_may_be_renewed(tmp_path: Path) -> None
     file.write_text("the-first-token-of-all\n")
     async with serving(_plant().view(), tmp_path, token_file=str(file)) as served:
         assert (await served.get("/api/v1/status"))[0] == 401
+        assert not served.events, "to bring none is no attempt: each browser does so first"
         assert (await served.get("/api/v1/status", Authorization="Bearer wrong-but-long-enough"))[0] == 401
+        (event,) = served.events
+        assert event.payload()["what"] == "access_refused"
+        assert "wrong-but-long" not in str(event.payload())
         assert (await served.get("/api/v1/status", Authorization="Bearer the-first-token-of-all"))[0] == 200
         file.write_text("the-second-token-of-all\n")
         assert (await served.get("/api/v1/status", Authorization="Bearer the-second-token-of-all"))[0] == 200

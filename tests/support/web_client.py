@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from gateway.core.clock import SystemClock
+from gateway.core.events.event import Event
 from gateway.web.config import WebConfig
 from gateway.web.host import HostReadings
 from gateway.web.server import WebServer
@@ -27,6 +28,7 @@ class Served:
     socket: Path
     site: Site
     http: aiohttp.ClientSession
+    events: list[Event]
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any]:
         """Status and JSON of an answer."""
@@ -46,13 +48,14 @@ async def serving(view: GatewayView, folder: Path, port: int = 0, **config: Any)
     port = port or free_port()
     path = folder / "outbox.db.sock"
     site = Site(view, HostReadings(folder))
+    events: list[Event] = []
     settings = WebConfig.model_validate({"listen": f"127.0.0.1:{port}", **config})
-    server = asyncio.create_task(WebServer(settings, site, path, SystemClock()).run())
+    server = asyncio.create_task(WebServer(settings, site, path, SystemClock(), events.append).run())
     scheme = "https" if settings.tls.cert else "http"
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as http:
             await until(lambda: _listens(port) and path.exists(), 60, "a server that listens")
-            yield Served(f"{scheme}://127.0.0.1:{port}", port, path, site, http)
+            yield Served(f"{scheme}://127.0.0.1:{port}", port, path, site, http, events)
     finally:
         server.cancel()
         await asyncio.wait([server])

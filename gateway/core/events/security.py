@@ -5,11 +5,14 @@ from typing import ClassVar, Final, Literal
 
 from gateway.core.events.event import Concern, Event, LogLevel
 
-SecurityMatter = Literal["login_refused", "certificate_refused", "trust_changed", "configuration_changed", "seal_broken"]
+SecurityMatter = Literal[
+    "login_refused", "access_refused", "certificate_refused", "trust_changed", "configuration_changed", "seal_broken"
+]
 """What can happen. This list is the category: nothing else is logged or published as security-relevant."""
 
 _SEVERITY: Final = {
     "login_refused": 600,
+    "access_refused": 500,
     "certificate_refused": 700,
     "trust_changed": 300,
     "configuration_changed": 300,
@@ -26,12 +29,13 @@ class SecurityEvent(Event):
     log_name: ClassVar[str] = "security"
 
     what: SecurityMatter
-    """login_refused: a server or broker refuses the gateway's user; certificate_refused: the gateway refuses a peer's
+    """login_refused: a server or broker refuses the gateway's user; access_refused: somebody shows the
+    gateway's page or API a wrong token; certificate_refused: the gateway refuses a peer's
     certificate, or a peer refuses the gateway's; trust_changed: a certificate or revocation list was added or taken away;
     configuration_changed: another configuration than the one before is taken, or is refused; seal_broken: stored data was
     changed from outside, or taken out."""
     source: str
-    """Where it comes from: the name of a device, `broker`, a file or folder."""
+    """Where it comes from: the name of a device, `broker`, `web` (the page and its API), a file or folder."""
     result: Literal["refused", "accepted"]
     """refused: it has no effect; accepted: it is in effect from now on."""
     reason: str

@@ -8,6 +8,8 @@ const HOST = {
   process_resident_bytes: ["Memory of the gateway", f.bytes], process_descriptors: ["Open descriptors", f.count], process_cpu_seconds: ["Processor time", (s) => f.span(s * 1000)],
   host_temperature_celsius: ["Temperature", (c) => `${c.toFixed(0)} °C`], host_throttled: ["Processor slowed down", (v) => (v ? "yes" : "no")],
   host_disk_free_bytes: ["Disk free", f.bytes], host_disk_bytes: ["Disk", f.bytes], host_load1: ["Load", (v) => v.toFixed(2)],
+  host_throttle_events: ["Slowed down by heat", (n) => `${n} times`], host_disk_wear_ratio: ["Disk worn", (r) => `${Math.round(r * 100)} % at most`],
+  host_clock_synchronized: ["Clock kept by a time service", (v) => (v ? "yes" : "no")], host_clock_error_seconds: ["Clock wrong by at most", (s) => `${(s * 1000).toFixed(0)} ms`],
 };
 
 export function show(main) {
@@ -24,7 +26,8 @@ export function show(main) {
     drawOutbox(outbox, s.outbox);
     drawSink(sink, s.outbox);
     drawCertificates(certificates, s);
-    fill(host, h("h2", {}, "Machine"), facts(Object.entries(HOST).filter(([key]) => key in s.host).map(([key, [text, show]]) => [text, show(s.host[key])])));
+    fill(host, h("h2", {}, "Machine"), facts(Object.entries(HOST).filter(([key]) => key in s.host).map(([key, [text, show]]) => [text, show(s.host[key])])
+      .concat(Object.entries(s.links).map(([name, up]) => [`Link of ${name}`, up ? "up" : "down"]))));
     charts[0].setData(columns(["messages"]));
     charts[1].setData(columns(["lost", "thinned"]));
   };
