@@ -1,16 +1,19 @@
 """The brokers of a cluster, and who leads which partition."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from gateway.core.errors import NotConnected
+from gateway.sinks.kafka.batches import Partition
 from gateway.sinks.kafka.connection import Access, Connection, connect
 from gateway.sinks.kafka.error_codes import STARTING, producer_refused
 
+_ACKS_ALL: Final = -1
 _MOST_BROKERS: Final = 10_000
 _MOST_PARTITIONS: Final = 100_000
 _LONGEST_TRANSACTION_MS: Final = 2**31 - 1
@@ -85,12 +88,19 @@ class Cluster:
         """Return the error code that the cluster has for a topic, 0 for none."""
         return self._problems.get(topic, 0)
 
-    async def ask(self, broker: int, request: Any) -> Any:
-        """Return a broker's answer. Raises NotConnected."""
+    async def produce(self, broker: int, contents: Mapping[Partition, bytes], within_s: float) -> dict[Partition, int]:
+        """Have a broker append a batch to each partition; return the error code of each.
+
+        within_s: longest wait of the broker for its followers. Raises NotConnected.
+        """
         if broker not in self._brokers:
             raise NotConnected(f"broker {broker} is not in the cluster any more")
+        by_topic: dict[str, list[tuple[int, bytes]]] = {}
+        for (topic, number), content in contents.items():
+            by_topic.setdefault(topic, []).append((number, content))
         connection = await self._connection(self._brokers[broker])
-        return await connection.ask(request)
+        answer = await connection.ask(ProduceRequest(None, _ACKS_ALL, int(within_s * 1000), list(by_topic.items())))
+        return {(topic, number): code for topic, partitions in answer.topics for number, code, *_ in partitions}
 
     async def close(self) -> None:
         """Close all connections, within a second."""

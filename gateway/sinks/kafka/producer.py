@@ -10,11 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka.partitioner import murmur2
-from aiokafka.protocol.produce import ProduceRequest
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, NotConnected, Retryable
@@ -25,7 +24,6 @@ from gateway.sinks.kafka.error_codes import Meaning, meaning_of, refusal, words_
 
 log = structlog.get_logger("kafka")
 
-_ACKS_ALL: Final = -1
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 _TOPIC_S: Final = 5.0
 """How long a topic may be unknown: one that the cluster makes at the first question is there within a second."""
@@ -213,20 +211,16 @@ class Producer:
 
     async def _send(self, broker: int, batches: list[Batch]) -> None:
         """Send one request and act on its answer."""
-        by_topic: dict[str, list[tuple[int, bytes]]] = {}
-        for batch in batches:
-            topic, number = batch.partition
-            content = batch.write(self._identity, self._sequences.get(batch.partition, 0))
-            by_topic.setdefault(topic, []).append((number, content))
-        request = ProduceRequest(None, _ACKS_ALL, int(self._limits.request_s * 1000), list(by_topic.items()))
+        contents = {
+            batch.partition: batch.write(self._identity, self._sequences.get(batch.partition, 0)) for batch in batches
+        }
         try:
-            answer = await self._cluster.ask(broker, request)
+            codes = await self._cluster.produce(broker, contents, self._limits.request_s)
         except NotConnected as error:
             for batch in batches:
                 batch.is_unclear = True
                 self._postpone(batch, str(error))
             return
-        codes = dict(_codes(answer))
         for batch in batches:
             self._conclude(batch, codes.get(batch.partition, _NO_CODE))
 
@@ -297,10 +291,3 @@ class Producer:
 
 def _pause_s(failures: int) -> float:
     return float(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(failures - 1, 10)))
-
-
-def _codes(answer: Any) -> Iterator[tuple[Partition, int]]:
-    """Yield the error code of each partition in an answer, in every version."""
-    for topic, partitions in answer.topics:
-        for number, code, *_ in partitions:
-            yield (topic, number), code

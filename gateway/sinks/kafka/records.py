@@ -1,7 +1,7 @@
 """From a packet of a layout to a record: topic, key, headers. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -44,7 +44,8 @@ class RecordWriter:
             ("hist", b"true" if hist else b"false"),
         ]
         parts = [value for name, value in packet.properties.user if name == "part"]
-        headers += [("part", part.encode()) for part in parts]
+        for part in parts:
+            headers.append(("part", part.encode()))
         if self._config.cloudevents:
             headers += self._cloud_event(message, place, parts)
         return Record(topic, key, packet.payload, headers, message.start_ms, done)
@@ -57,7 +58,7 @@ class RecordWriter:
             raise Permanent(f"{topic!r} is no topic of Kafka; expected up to {_LONGEST_TOPIC} characters: check kafka.topic")
         return place, topic, _put_in(self._config.key, names).encode()
 
-    def _cloud_event(self, message: Message, place: Place, parts: list[str]) -> Headers:
+    def _cloud_event(self, message: Message, place: Place, parts: Sequence[str]) -> Headers:
         """Return the attributes of CloudEvents 1.0 (Kafka protocol binding, binary mode)."""
         made = datetime.fromtimestamp(message.start_ms / 1000, UTC).isoformat(timespec="milliseconds")
         source = "/".join(part for part in (self._gateway, place.device) if part)

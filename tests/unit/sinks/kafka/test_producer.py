@@ -2,17 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError, NotConnected, Permanent, Retryable
-from gateway.sinks.kafka.batches import Batches, Record, following
+from gateway.sinks.kafka.batches import Batches, Partition, Record, following
 from gateway.sinks.kafka.cluster import Cluster
 from gateway.sinks.kafka.producer import Producer, ProducerLimits
 
@@ -50,20 +48,16 @@ class ScriptedCluster:
     def problem(self, topic: str) -> int:
         return 0 if topic in self.topics else UNKNOWN_TOPIC
 
-    async def ask(self, broker: int, request: Any) -> Any:
+    async def produce(self, broker: int, contents: Mapping[Partition, bytes], within_s: float) -> dict[Partition, int]:
         self.attempts += 1
         if self.away:
             raise LOST
         answer = self.answers.popleft() if self.answers else 0
-        codes = []
-        for topic, partitions in request._topics:
-            code = answer if isinstance(answer, int) else 0
-            if not code:
-                code = self._append(topic, partitions[0][1])
-            codes.append((topic, [(0, code, 0, 0, 0)]))
+        code = answer if isinstance(answer, int) else 0
+        codes = {partition: code or self._append(partition[0], content) for partition, content in contents.items()}
         if isinstance(answer, Exception):
             raise answer
-        return SimpleNamespace(topics=codes)
+        return codes
 
     def _append(self, topic: str, content: bytes) -> int:
         batch = DefaultRecordBatch(bytearray(content))
