@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from gateway.app.layout import window_styles
 from gateway.core.ports.layout_plugin import LayoutScope
 from gateway.core.ports.plugin import DeviceEntry, SharesConnections, SourceServices
 from gateway.core.ports.source import Source
@@ -52,7 +53,7 @@ def prepare(
         TagMove.between(before.table, after.table, found.same, found.alike),
         after.layout_scope,
         build(after),
-        Encoder(topics, after.table, boot),
+        Encoder(topics, after.table, boot, window_styles(after.layout_scopes)),
         tuple(build_sources(after, names, services)),
         names,
     )

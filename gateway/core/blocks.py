@@ -151,8 +151,8 @@ class WindowBlock:
     def __len__(self) -> int:
         return self.tag.size
 
-    def take(self, rows: Rows | Mask) -> "WindowBlock":
-        """Return the window with the given rows only (row numbers or a mask)."""
+    def take(self, rows: Rows | Mask | slice) -> "WindowBlock":
+        """Return the window with the given rows only (row numbers, a mask or a slice)."""
         columns = {
             f.name: getattr(self, f.name)[rows] if isinstance(getattr(self, f.name), np.ndarray) else getattr(self, f.name)
             for f in fields(self)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 from gateway.core.decoded_message import DecodedMessage, Foreign, Malformed, MessageKind
+from gateway.encoding.columns import rows_of
 from gateway.encoding.formats import read_document
 from gateway.encoding.topics import CONTRACT_VERSION
 
@@ -29,11 +30,20 @@ def parse(topic: str, payload: bytes, root: str = "") -> DecodedMessage:
     gateway, device, kind = _place(topic, root)
     if not isinstance(body, dict):
         raise Malformed(f"a JSON {type(body).__name__}, not an object")
+    if kind in ("window", "summary"):
+        body = _with_rows(body)
     for key, wanted in _required(kind).items():
         _check(body, key, wanted)
     if kind in ("window", "summary", "value") and not all(isinstance(tag, dict) for tag in body["tags"].values()):
         raise Malformed("a tag is not an object")
     return DecodedMessage(topic, gateway, device, kind, body, str(body.get("boot")))
+
+
+def _with_rows(body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return rows_of(body)
+    except ValueError as error:
+        raise Malformed(str(error)) from None
 
 
 def _of_tag(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Payload formats: one document, three ways to write it."""
+"""Payload formats: one document, and the ways to write it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import cbor2
 import orjson
 import zstandard
 
-FormatName = Literal["json", "json+zstd", "cbor"]
+FormatName = Literal["json", "json+zstd", "cbor", "columns", "columns+zstd", "columns+cbor", "plain"]
 
 LARGEST_DOCUMENT_BYTES: Final = 16 << 20
 _LARGEST_OBJECTS_BYTES: Final = 64 << 20
@@ -31,6 +31,10 @@ class Format:
     """Its media type."""
     write: Callable[[bytes], bytes]
     """Returns the payload of a document that is given as JSON text."""
+    columns: bool = False
+    """Rows of windows and summaries are written as columns (`encoding.columns`)."""
+    plain: bool = False
+    """The value of a tag goes without anything around it, where a layout has a topic for each tag."""
 
 
 def _same(document: bytes) -> bytes:
@@ -45,6 +49,10 @@ FORMATS: Final[dict[FormatName, Format]] = {
     "json": Format("application/json", _same),
     "json+zstd": Format("application/json+zstd", _compressor.compress),
     "cbor": Format("application/cbor", _cbor),
+    "plain": Format("application/json", _same, plain=True),
+    "columns": Format("application/json", _same, columns=True),
+    "columns+zstd": Format("application/json+zstd", _compressor.compress, columns=True),
+    "columns+cbor": Format("application/cbor", _cbor, columns=True),
 }
 
 

@@ -9,8 +9,9 @@ import orjson
 
 from gateway.core.messages import Message
 from gateway.core.quality import CLASS_NAMES, GOOD_FROM, REASONS, USABLE_FROM, Quality
+from gateway.encoding.columns import document_of
 from gateway.encoding.encoder import ROWS_PER_MESSAGE
-from gateway.encoding.window_json import quality_fields
+from gateway.encoding.window_json import STATISTICS, quality_fields
 
 TagRow = dict[str, Any]
 """The row of one tag in a payload."""
@@ -19,7 +20,6 @@ _CODES: Final = {
     (CLASS_NAMES[code >> 6], "" if code >= GOOD_FROM else REASONS[code]): code
     for code in (*reversed(range(256)), Quality.GOOD)
 }
-_NO_NUMBERS: Final = dict.fromkeys(("min", "max", "mean", "std", "first", "last"))
 
 
 def merge_windows(messages: Sequence[Message]) -> list[Message]:
@@ -57,8 +57,8 @@ def merge_windows(messages: Sequence[Message]) -> list[Message]:
 def _window(payload: bytes) -> dict[str, Any] | None:
     """Return the payload if it is a window of the contract."""
     try:
-        body = orjson.loads(payload)
-    except orjson.JSONDecodeError:
+        body = document_of(payload)
+    except ValueError:
         return None
     if not isinstance(body, dict) or not isinstance(tags := body.get("tags"), dict) or "dur" not in body:
         return None
@@ -81,27 +81,46 @@ def _merged(rows: Sequence[tuple[int, TagRow]]) -> TagRow:
     good = sum(row["good"] for _, row in rows)
     usable = [(ts, used, row) for ts, row in rows if row["n"] and (used := row.get("used", row["good"]))]
     used = sum(share for _, share, _ in usable)
-    merged = {"n": count, "good": good} | (_numbers(usable, used) if usable else _NO_NUMBERS)
+    merged = {"n": count, "good": good} | (_numbers(usable, used) if usable else _no_numbers(rows))
     return merged | ({"used": used} if used != good else {}) | quality_fields(_quality(rows, count, good, used))
 
 
+def _no_numbers(rows: Sequence[tuple[int, TagRow]]) -> TagRow:
+    return {name: None for name in STATISTICS if all(name in row for _, row in rows)}
+
+
 def _numbers(usable: Sequence[tuple[int, int, TagRow]], used: int) -> TagRow:
-    low = min(_number(row["min"]) for _, _, row in usable)
-    high = max(_number(row["max"]) for _, _, row in usable)
+    """Return what all of them say; of statistics that one leaves out nothing is known."""
+    known = [name for name in STATISTICS if all(name in row for _, _, row in usable)]
+    # of two with one start the earlier in order counts: a supplement's samples have no known place in their window
+    merged: TagRow = {"last": max(usable, key=lambda part: part[0])[2].get("last")}
+    if "min" in known:
+        merged["min"] = min(_number(row["min"]) for _, _, row in usable)
+    if "max" in known:
+        merged["max"] = max(_number(row["max"]) for _, _, row in usable)
+    if "first" in known:
+        merged["first"] = usable[0][2]["first"]
+    if "mean" in known:
+        mean, spread = _moments(usable, used, with_spread="std" in known)
+        merged |= {"mean": min(max(mean, merged.get("min", mean)), merged.get("max", mean)), "std": spread}
+    return {name: merged[name] for name in known}
+
+
+def _moments(usable: Sequence[tuple[int, int, TagRow]], used: int, *, with_spread: bool) -> tuple[float, float]:
+    """Return the mean of all samples, and their spread where that is wanted."""
     means = [_number(row["mean"]) for _, _, row in usable]
     shares = [share / used for _, share, _ in usable]
     base = means[0]
     mean = base + sum((m - base) * share for m, share in zip(means, shares, strict=True))
     if not math.isfinite(mean):  # a difference beyond float64
         mean = sum(m * share for m, share in zip(means, shares, strict=True))
-    mean = min(max(mean, low), high)
+    if not with_spread:
+        return mean, 0.0
     spread = sum(
         share * (_square(_number(row["std"])) + _square(m - mean))
         for share, m, (_, _, row) in zip(shares, means, usable, strict=True)
     )
-    # of two with one start the earlier in order counts: a supplement's samples have no known place in their window
-    last = max(usable, key=lambda part: part[0])[2]["last"]
-    return {"min": low, "max": high, "mean": mean, "std": math.sqrt(spread), "first": usable[0][2]["first"], "last": last}
+    return mean, math.sqrt(spread)
 
 
 def _number(value: float | None) -> float:

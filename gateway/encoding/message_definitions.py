@@ -21,11 +21,18 @@ def number_or_null(description: str = "", *, minimum: int | None = None) -> Sche
     return _limited({"type": ["number", "null"]}, minimum, description)
 
 
+def column(kind: str, description: str = "") -> Schema:
+    """Return the schema of one value for each row, or of one for all of them; null where there is none."""
+    one: Schema = {"type": [kind, "null"]}
+    return {"anyOf": [one, {"type": "array", "items": one}]} | ({"description": description} if description else {})
+
+
 def _limited(schema: Schema, minimum: int | None, description: str) -> Schema:
     limit = {} if minimum is None else {"minimum": minimum}
     return schema | limit | ({"description": description} if description else {})
 
 
+OF_SEVERAL: Final = "of rows with n above 1; of one sample it is `last`"
 LATE: Final[Schema] = {
     "const": True,
     "description": "samples came after the window had been sent: a supplement with only these, but for `replaces`",
@@ -63,7 +70,7 @@ PARTS: Final[Schema] = {
             "last": number_or_null("the last value; with n 0 the value that still holds"),
             "last_ts": integer("with n 0: when the value that still holds was read, milliseconds UTC"),
         },
-        "required": ["n", "good", "min", "max", "mean", "std", "first"],
+        "required": ["n", "good"],
         "if": {"properties": {"n": {"const": 0}}},
         "then": {
             "properties": {
@@ -136,6 +143,11 @@ MESSAGES: Final[Schema] = {
                 "required": ["refused", "memory_since"],
                 "additionalProperties": False,
             },
+            "sinks": {
+                "type": "object",
+                "description": "with several sinks: the state of each, by name",
+                "additionalProperties": {"type": "object", "properties": {"state": {"enum": ["connected", "away"]}}},
+            },
             "configuration": {
                 "type": "object",
                 "description": "while a part of the configuration cannot be used, and after a reload",
@@ -181,8 +193,37 @@ MESSAGES: Final[Schema] = {
             "part": ref("part"),
             "tags": {"type": "object", "additionalProperties": ref("row")},
         },
-        "required": ["dur", "tags"],
+        "required": ["dur"],
+        "if": {"required": ["tags"]},
+        "then": {"required": ["tags"]},
+        "else": ref("columns"),
         "dependentRequired": {"windows": ["first_seq"], "first_seq": ["windows"], "replaces": ["late"]},
+    },
+    "columns": {
+        "description": "formats columns: in place of `tags` an array for each statistic, or one value that all rows have",
+        "type": "object",
+        "properties": {
+            "set": {
+                "type": "string",
+                "description": "which list of the device's tags `rows` counts in: that of {device}/tags",
+            },
+            "rows": {"type": "array", "items": integer(minimum=0), "description": "places in the set; without, all of them"},
+            "names": {"type": "array", "items": {"type": "string"}, "description": "of the rows"},
+            "n": column("integer"),
+            "good": column("integer", "where it is not n"),
+            "used": column("integer", "where it is not good"),
+            "min": column("number", OF_SEVERAL),
+            "max": column("number", OF_SEVERAL),
+            "mean": column("number", OF_SEVERAL),
+            "std": column("number", "of rows with n above 1; of one sample it is 0"),
+            "first": column("number", OF_SEVERAL),
+            "last": column("number"),
+            "last_ts": column("integer", "of rows with n 0 whose q is not bad"),
+            "q": column("string"),
+            "reason": column("string", "null where q is good"),
+        },
+        "required": ["n", "last", "q"],
+        "anyOf": [{"required": ["names"]}, {"required": ["set"]}],
     },
     "value": {
         "description": "topic {device}/value",

@@ -65,3 +65,12 @@ class Topics:
     def stats(self, device: int | None) -> str:
         """Return the topic of counters and measurements of a device's connection, or of the gateway itself."""
         return f"{self.base}/stats" if device is None else f"{self.base}/{self.devices[device]}/stats"
+
+    def event_of_sink(self, sink: str) -> str:
+        """Return the topic of the loss records of one of several sinks, which that sink alone gets."""
+        return f"{self.base}/{level_of_sink(sink)}/event"
+
+
+def level_of_sink(sink: str) -> str:
+    """Return the level that stands in the place of a device in the topic of a sink's loss records."""
+    return f"sink-{sink}"

@@ -1,5 +1,6 @@
 """Writes the rows of a window block as JSON: orjson writes whole columns, join puts the rows together."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -9,10 +10,8 @@ from gateway.core.blocks import Mask, Values, WindowBlock
 from gateway.core.quality import CLASS_NAMES, REASONS, USABLE_FROM
 from gateway.core.tags import TagTable
 
-PIECES: Final = 17
-"""Pieces of text per row; the text of some rows is the join of a slice of the list that `row_pieces` returns."""
-
-_KEYS: Final = (b',"good":', b',"min":', b',"max":', b',"mean":', b',"std":', b',"first":', b',"last":')
+STATISTICS: Final = ("min", "max", "mean", "std", "first", "last")
+"""What a window says of a tag's numbers, in the order of payloads."""
 
 
 def quality_fields(code: int) -> dict[str, str]:
@@ -31,53 +30,62 @@ class RowText:
         self._name = [b"," + orjson.dumps(tag.name) + b':{"n":' for tag in table.tags]
         self._single = np.array([tag.single for tag in table.tags], np.bool_)
 
-    def row_pieces(self, block: WindowBlock) -> list[bytes]:
-        """Return `PIECES` texts per row, each row beginning with a comma: `,"name":{"n":..,...,"q":".."}`."""
-        rows = len(block)
-        pieces = [b""] * (rows * PIECES)
+    def row_pieces(self, block: WindowBlock, statistics: Sequence[str] = STATISTICS) -> tuple[list[bytes], int]:
+        """Return texts, and how many of them are a row, each row beginning with a comma: `,"name":{"n":..,...,"q":".."}`.
+
+        The text of some rows is the join of a slice of the list.
+        """
+        rows, width = len(block), 5 + 2 * len(statistics)
+        pieces = [b""] * (rows * width)
         single = self._single[block.tag]
-        pieces[0::PIECES] = map(self._name.__getitem__, block.tag.tolist())
-        pieces[1::PIECES] = _split(orjson.dumps(block.count, option=orjson.OPT_SERIALIZE_NUMPY))
-        columns = (block.min, block.max, block.mean, block.std, block.first, block.last)
-        texts = [
-            _split(orjson.dumps(block.good, option=orjson.OPT_SERIALIZE_NUMPY)),
-            *(_numbers(c, single) for c in columns),
-        ]
-        for at, (key, text) in enumerate(zip(_KEYS, texts, strict=True)):
-            pieces[2 + 2 * at :: PIECES] = [key] * rows
-            pieces[3 + 2 * at :: PIECES] = text
-        pieces[16::PIECES] = map(_QUALITY.__getitem__, block.quality.tolist())
-        self._add_rare(block, pieces)
-        return pieces
+        pieces[0::width] = map(self._name.__getitem__, block.tag.tolist())
+        pieces[1::width] = _split(orjson.dumps(block.count, option=orjson.OPT_SERIALIZE_NUMPY))
+        pieces[2::width] = [b',"good":'] * rows
+        pieces[3::width] = _split(orjson.dumps(block.good, option=orjson.OPT_SERIALIZE_NUMPY))
+        for at, name in enumerate(statistics):
+            pieces[4 + 2 * at :: width] = [b',"%b":' % name.encode()] * rows
+            pieces[5 + 2 * at :: width] = _numbers(getattr(block, name), single)
+        pieces[width - 1 :: width] = map(_QUALITY.__getitem__, block.quality.tolist())
+        self._add_rare(block, pieces, width)
+        return pieces, width
 
     @staticmethod
-    def _add_rare(block: WindowBlock, pieces: list[bytes]) -> None:
+    def _add_rare(block: WindowBlock, pieces: list[bytes], width: int) -> None:
         """Add fields that few rows have: the age of a value in force, and the divisor when uncertain samples count."""
         held = (block.count == 0) & (block.quality >= USABLE_FROM)
         for row in np.flatnonzero(held).tolist():
             stamp = int(block.last_time[row]) // 1_000_000
-            pieces[row * PIECES + 16] = b',"last_ts":%d%b' % (stamp, pieces[row * PIECES + 16])
+            at = (row + 1) * width - 1
+            pieces[at] = b',"last_ts":%d%b' % (stamp, pieces[at])
         for row in np.flatnonzero(block.used != block.good).tolist():
-            pieces[row * PIECES + 16] = b',"used":%d%b' % (int(block.used[row]), pieces[row * PIECES + 16])
+            at = (row + 1) * width - 1
+            pieces[at] = b',"used":%d%b' % (int(block.used[row]), pieces[at])
 
 
 def _split(array: bytes) -> list[bytes]:
     return array[1:-1].split(b",")
 
 
-def _numbers(column: Values, single: Mask) -> list[bytes]:
-    """Return the shortest digits that read back as the same number, float32 where the source delivers it. NaN is null."""
+def numbers_text(column: Values, single: Mask) -> bytes:
+    """Return a JSON array of the shortest digits that read back as the same numbers.
+
+    single: rows that the source delivers as float32, whose digits are float32's. NaN is null.
+    """
     if not single.any():
-        return _split(orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY))
+        return orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY)
     with np.errstate(over="ignore"):
         narrow = column.astype(np.float32)
     single = single & ~(np.isinf(narrow) & np.isfinite(column))  # a scale has carried it beyond float32
     if single.all():
-        return _split(orjson.dumps(narrow, option=orjson.OPT_SERIALIZE_NUMPY))
+        return orjson.dumps(narrow, option=orjson.OPT_SERIALIZE_NUMPY)
     texts = np.empty(column.size, object)
     texts[single] = _split(orjson.dumps(narrow[single], option=orjson.OPT_SERIALIZE_NUMPY))
     texts[~single] = _split(orjson.dumps(column[~single], option=orjson.OPT_SERIALIZE_NUMPY))
-    return texts.tolist()
+    return b"[" + b",".join(texts.tolist()) + b"]"
+
+
+def _numbers(column: Values, single: Mask) -> list[bytes]:
+    return _split(numbers_text(column, single))
 
 
 def shortest_single(value: float) -> float:

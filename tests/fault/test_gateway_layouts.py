@@ -12,7 +12,7 @@ from tests.support.network import until
 
 WANTED = {
     "parts": ("format: json", "plant/v1/#", "max_packet_size 2500"),
-    "zstd": ("format: json+zstd", "plant/v1/#", ""),
+    "columns": ("format: columns+zstd", "plant/v1/#", ""),
     "cbor": ("format: cbor", "plant/v1/#", ""),
     "tag": ("layout: tag\n  retain: true\n  topic: '{site}/{device}/{tag}'\n  topic_fields: {site: b/h1}", "b/h1/#", ""),
     "sparkplug": ("layout: sparkplug", "spBv1.0/plant/#", ""),

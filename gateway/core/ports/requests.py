@@ -35,6 +35,6 @@ class RequestCounters(Protocol):
     """Capability of a sink: it takes requests, and counts them."""
 
     @property
-    def request_counters(self) -> Mapping[str, float]:
+    def request_counters(self) -> Mapping[str, int]:
         """Return what was counted since the start; empty where requests are off."""
         ...

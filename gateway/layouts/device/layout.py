@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet, Properties
+from gateway.encoding.columns import in_style
 from gateway.encoding.encoder import mark_hist
 from gateway.encoding.formats import FORMATS, Format, FormatName
 from gateway.layouts.device.message_parts import split
@@ -19,7 +20,7 @@ class DeviceLayout:
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """Return the message in its format, marked when it comes from backlog, in several parts where it is too large."""
         form = FORMATS[self.format]
-        document = mark_hist(message.payload) if hist else message.payload
+        document = in_style(mark_hist(message.payload) if hist else message.payload, message.topic, columns=form.columns)
         payloads = split(document, form, most_bytes)
         if len(payloads) == 1:
             return [Packet(message.topic, payloads[0], properties=properties_of(message, form))]

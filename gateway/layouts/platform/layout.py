@@ -11,6 +11,7 @@ import orjson
 from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet, Properties, Subscription, Until
 from gateway.core.ports.layout_plugin import LayoutScope
+from gateway.encoding.columns import document_of
 from gateway.encoding.encoder import mark_hist
 from gateway.encoding.topics import Topics
 from gateway.layouts.platform.forms import CONTRACT, CONTRACT_MESSAGE, form_of
@@ -45,7 +46,7 @@ class PlatformLayout:
         """Return the message in the platform's form."""
         name, kind = self._place(message)
         document = mark_hist(message.payload) if hist else message.payload
-        body = orjson.loads(document)
+        body = document_of(document)
         topic, payload = self._templates(kind, is_old=hist or "late" in body)
         fields = {**self._fields, "device": name, "kind": kind, "id": self._ids.get(name, self._id)}
         where = fill_topic(topic, fields) if name or topic != CONTRACT else message.topic

@@ -4,8 +4,6 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Final
 
-import orjson
-
 from gateway.core.errors import Permanent, Postponed
 from gateway.core.messages import Message
 from gateway.core.plural import counted
@@ -13,9 +11,10 @@ from gateway.core.ports.layout import Packet, Subscription, Until
 from gateway.core.ports.layout_plugin import LayoutScope, LayoutServices
 from gateway.core.tags import TagTable
 from gateway.core.wait_first import first
+from gateway.encoding.columns import document_of
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.host import PrimaryHost
-from gateway.layouts.sparkplug.metrics import DeviceMetrics, MetricValue
+from gateway.layouts.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics, MetricValue
 from gateway.layouts.sparkplug.packets import REBIRTH, SEQ_BYTES, NodePackets
 from gateway.layouts.sparkplug.rebirths import RebirthRequests
 from gateway.layouts.sparkplug.refused_births import RefusedBirths
@@ -46,6 +45,7 @@ class SparkplugLayout:
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
         self._has_summaries = scope.config.summaries
+        self._summary_fields = [what for what in SUMMARY_FIELDS if what in ("n", *scope.config.statistics)]
         self._templates = Templates(is_on=own.structures == "templates")
         self._aliases = count(1)
         self._packets = NodePackets(
@@ -84,7 +84,7 @@ class SparkplugLayout:
         """Learn the newest values from a message that was just made, whenever it may be sent: births must tell them."""
         name, kind = self._place(message)
         if name and kind in _DEVICE_KINDS:
-            self._device(name).observe(kind, orjson.loads(message.payload))
+            self._device(name).observe(kind, document_of(message.payload))
             self._templates.look(self._device(name))
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
@@ -108,7 +108,7 @@ class SparkplugLayout:
         name, kind = self._place(message)
         if not name or kind not in _DEVICE_KINDS:
             return None
-        body = orjson.loads(message.payload)
+        body = document_of(message.payload)
         values = self._device(name).read(kind, body)
         self._templates.look(self._device(name))
         return values, "late" in body
@@ -255,8 +255,9 @@ class SparkplugLayout:
 
     def _device(self, name: str) -> DeviceMetrics:
         if name not in self._devices:
+            fields, is_on = self._summary_fields, self._templates.is_on
             self._devices[name] = DeviceMetrics(
-                name, self._aliases, statistics=self._statistics, structures=self._templates.is_on
+                name, self._aliases, statistics=self._statistics, structures=is_on, summary_fields=fields
             )
         return self._devices[name]
 

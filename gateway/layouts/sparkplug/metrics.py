@@ -139,13 +139,22 @@ class MetricValue:
 class DeviceMetrics:
     """The metrics of one device. `born`: the host knows them as they are now."""
 
-    def __init__(self, name: str, aliases: "count[int]", *, statistics: bool, structures: bool = False) -> None:
-        """structures: they are sent as templates and data sets."""
+    def __init__(
+        self,
+        name: str,
+        aliases: "count[int]",
+        *,
+        statistics: bool,
+        structures: bool = False,
+        summary_fields: Sequence[str] = SUMMARY_FIELDS,
+    ) -> None:
+        """structures: they are sent as templates and data sets. summary_fields: what summaries have of each tag."""
         self.name = name
         self._structures = structures
         self.born = False
         self._aliases = aliases
         self._statistics = statistics
+        self._summary_fields = summary_fields
         self._metrics: dict[str, Metric] = {}
 
     def __iter__(self) -> Iterator[Metric]:
@@ -177,7 +186,7 @@ class DeviceMetrics:
         for tag in published:
             self.metric(tag.name, _kind_of(tag), tag.unit).range = tag.range
         for tag in published if summaries else ():
-            for what in SUMMARY_FIELDS:
+            for what in self._summary_fields:
                 self.metric(f"Summary/{tag.name}/{what}", DataType.INT64 if what == "n" else DataType.DOUBLE, tag.unit)
 
     def observe(self, kind: str, body: Mapping[str, Any]) -> None:
@@ -213,14 +222,17 @@ class DeviceMetrics:
                 continue
             value = row.get("last") if number else row["value"]
             time_ms = row.get("last_ts", body["ts"]) if number else row["ts"]
-            extra = {key: row[key] for key in ("n", *_STATISTICS)} if number and self._statistics and row["n"] else {}
+            extra = (
+                {key: row[key] for key in ("n", *_STATISTICS) if key in row}
+                if number and self._statistics and row["n"]
+                else {}
+            )
             yield name, value, time_ms, QUALITY.get(row["q"], 0), extra
 
-    @staticmethod
-    def _summary(body: Mapping[str, Any]) -> Iterable[tuple[str, Any, int, int, Mapping[str, Any]]]:
+    def _summary(self, body: Mapping[str, Any]) -> Iterable[tuple[str, Any, int, int, Mapping[str, Any]]]:
         for name, row in body["tags"].items():
-            for what in SUMMARY_FIELDS:
-                yield f"Summary/{name}/{what}", row[what], body["ts"], QUALITY.get(row["q"], 0), {}
+            for what in self._summary_fields:
+                yield f"Summary/{name}/{what}", row.get(what), body["ts"], QUALITY.get(row["q"], 0), {}
 
 
 def _kind_of(tag: Tag) -> DataType:

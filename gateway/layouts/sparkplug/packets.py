@@ -7,6 +7,7 @@ import orjson
 
 from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet
+from gateway.encoding.columns import document_of
 from gateway.encoding.encoder import mark_hist
 from gateway.layouts.sparkplug.metrics import DeviceMetrics, MetricValue, write_birth, write_value
 from gateway.layouts.sparkplug.structures import Shape, write_definition
@@ -96,7 +97,7 @@ class NodePackets:
     def node_data(self, kind: str, message: Message, *, hist: bool) -> Packet:
         """NDATA: a message of the contract, whole, as JSON in the metric for its kind."""
         name = _NODE_METRICS.get(kind, _NODE_METRICS["event"])
-        body = orjson.loads(mark_hist(message.payload) if hist else message.payload)
+        body = document_of(mark_hist(message.payload) if hist else message.payload)
         payload = new_payload(timestamp=self._now_ms())
         entry: Any = payload.metrics.add(
             alias=self._aliases[name], timestamp=message.start_ms, datatype=DataType.STRING, is_transient=True

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutFault, LayoutScope
+from gateway.encoding.formats import FORMATS
 from gateway.layouts.device.topics import topics_of
 from gateway.layouts.tag.topic_template import OWN_FIELDS, free_fields, unknown_fields
 from gateway.layouts.tag.topics import TagTopics
 
 _NAME: Final = "tag"
 _TOPIC: Final = ("publish", "topic")
-_KEYS: Final = ("topic", "topic_fields", "retain")
+_KEYS: Final = ("topic", "topic_fields", "retain", "quality_topic")
 _NAMED: Final = 3
 
 
@@ -32,6 +33,23 @@ def check(scope: LayoutScope) -> Iterator[LayoutFault]:
     configs = [device.own.over(scope.config) for device in scope.devices]
     yield from _topic_faults(scope, configs)
     yield from _unused_faults(scope, configs)
+    yield from _format_faults(scope, configs)
+
+
+def _format_faults(scope: LayoutScope, configs: Sequence[Any]) -> Iterator[LayoutFault]:
+    """Yield formats that are for another layout."""
+    own = [(number, device.own, config) for number, (device, config) in enumerate(zip(scope.devices, configs, strict=True))]
+    for number, source, config in [(None, scope.config, scope.config), *own]:
+        form = FORMATS[config.format]
+        where = ("publish", "format")
+        if number is not None and source.format is None and source.layout is None:
+            continue  # as in gateway.yaml, which has been looked at
+        if form.columns and config.layout == _NAME:
+            yield LayoutFault(
+                where, "columns have no place on the topic of one tag", "json, json+zstd, cbor or plain", number
+            )
+        elif form.plain and config.layout != _NAME:
+            yield LayoutFault(where, "plain needs a topic for each tag", "publish.layout: tag, or another format", number)
 
 
 def _topic_faults(scope: LayoutScope, configs: Sequence[Any]) -> Iterator[LayoutFault]:
@@ -81,6 +99,10 @@ def _unused(config: Any, device: int | None, templates: Sequence[str]) -> Iterat
                     ("publish", key), "has no effect with another layout", "publish.layout: tag", device=device
                 )
         return
+    if config.quality_topic and config.format not in (None, "plain"):
+        yield LayoutFault(
+            ("publish", "quality_topic"), "has no effect with this format", "publish.format: plain", device=device
+        )
     fields = {name for template in templates for name in free_fields(template)}
     some = ", ".join(list(dict.fromkeys(templates))[:_NAMED])
     for name in config.topic_fields:

@@ -32,6 +32,9 @@ class TagLayoutConfig(ConfigModel):
     """Layout tag: values of the fields of your own, for instance site: berlin; several levels are possible: berlin/hall2."""
     retain: bool = False
     """Layout tag: true lets the broker keep the newest value of each tag for those who subscribe later."""
+    quality_topic: bool = False
+    """Layout tag, format plain: true publishes the quality of each value on `.../q` as well, for subscribers that do not see
+    the user property `q` of MQTT 5."""
 
 
 class TagLayoutDeviceConfig(ConfigModel):
@@ -43,3 +46,5 @@ class TagLayoutDeviceConfig(ConfigModel):
     """Layout tag: values for this device; they add to, or replace, those of gateway.yaml."""
     retain: bool | None = None
     """Layout tag: whether the broker keeps the newest value of each tag."""
+    quality_topic: bool | None = None
+    """Layout tag, format plain: whether the quality of each value is published on `.../q` as well."""

@@ -7,7 +7,8 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.messages import Message
-from gateway.core.ports.layout import Packet
+from gateway.core.ports.layout import Packet, Properties
+from gateway.encoding.columns import document_of
 from gateway.encoding.formats import FORMATS, FormatName
 from gateway.layouts.device.layout import DeviceLayout, properties_of
 from gateway.layouts.tag.topics import TagTopics
@@ -36,8 +37,12 @@ class TagLayout:
     the device as a whole and its stats go as in layout device.
     """
 
-    def __init__(self, topics: TagTopics, form: FormatName, *, keep_latest: bool) -> None:
-        """keep_latest: the newest value of each tag is marked as its topic's latest state."""
+    def __init__(self, topics: TagTopics, form: FormatName, *, keep_latest: bool, quality_topic: bool = False) -> None:
+        """keep_latest: the newest value of each tag is marked as its topic's latest state.
+
+        quality_topic: plain values have their quality on a topic beside theirs.
+        """
+        self._quality_topic = quality_topic
         self._form = FORMATS[form]
         self._whole = DeviceLayout(form)
         self._keep_latest = keep_latest
@@ -52,7 +57,7 @@ class TagLayout:
         kind = message.topic.rpartition("/")[2]
         if not self._keep_latest or message.past or kind not in _LATEST_KINDS:
             return
-        body = orjson.loads(message.payload)
+        body = document_of(message.payload)
         if "late" in body or not (rows := body.pop("tags", None)):
             return
         bare, count = replace(message, payload=b""), len(rows)
@@ -71,24 +76,25 @@ class TagLayout:
                 one = self._latest[tag]
                 head = {**one.head, "hist": True, "stream": one.message.topic}
                 document = head | {"part": list(one.part), "tag": tag} | _row(one.row)
-                yield self._packet(one.message, self._topic("window", tag), document, is_latest=True, part=one.part)
+                yield from self._packets(one.message, "window", tag, document, is_latest=True)
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """Return one packet per tag. Only what is newest is its topic's latest: no backlog, no supplement, no summary."""
         kind = message.topic.rpartition("/")[2]
-        body = orjson.loads(message.payload) if kind in ("window", "summary", "value", "event") else {}
+        body = document_of(message.payload) if kind in ("window", "summary", "value", "event") else {}
         if kind == "event" and isinstance(tag := body.get("tag"), str):
             document = body | {"hist": hist, "stream": message.topic}
-            return [self._packet(message, self._topics.event(tag), document, is_latest=False)]
+            return [self._packet(message, self._topics.event(tag), document)]
         rows = body.get("tags")
         if not rows:  # a supplement without rows is possible after merging; it still counts
             return self._whole.packets(message, hist=hist, most_bytes=most_bytes)
         head = {key: value for key, value in body.items() if key != "tags"} | {"hist": hist, "stream": message.topic}
         is_latest = self._keep_latest and not hist and kind != "summary" and "late" not in body
-        packets, count = [], len(rows)
+        packets: list[Packet] = []
+        count = len(rows)
         for k, (tag, row) in enumerate(rows.items(), 1):
             document = head | {"part": [k, count], "tag": tag} | _row(row)
-            packets.append(self._packet(message, self._topic(kind, tag), document, is_latest, (k, count)))
+            packets += self._packets(message, kind, tag, document, is_latest=is_latest)
             if is_latest and self._is_newest(tag, message):
                 self._sent.add(tag)
         return packets
@@ -105,11 +111,38 @@ class TagLayout:
             topic = self._known[tag] = self._topics.topic(tag)
         return topic
 
+    def _packets(
+        self, message: Message, kind: str, tag: str, document: dict[str, Any], *, is_latest: bool
+    ) -> Iterator[Packet]:
+        """Yield the packet of a tag, and that of its quality where this has a topic."""
+        part = (document["part"][0], document["part"][1])
+        if not self._form.plain or kind == "summary":
+            yield self._packet(message, self._topic(kind, tag), document, is_latest, part)
+            return
+        quality = document["q"] if "reason" not in document else f"{document['q']}:{document['reason']}"
+        user = properties_of(message, self._form, part).user
+        more = (("stream", message.topic), ("ts", str(document["ts"])), ("q", quality), ("hist", _JSON[document["hist"]]))
+        yield Packet(self._topic(kind, tag), _plain(document), is_latest, Properties("text/plain", (*user, *more)))
+        if self._quality_topic:
+            text = quality.encode()
+            yield Packet(self._topics.quality(tag), text, is_latest, Properties("text/plain", (*user, *more)))
+
     def _packet(
-        self, message: Message, topic: str, document: dict[str, Any], is_latest: bool, part: tuple[int, int] = (1, 1)
+        self, message: Message, topic: str, document: dict[str, Any], is_latest: bool = False, part: tuple[int, int] = (1, 1)
     ) -> Packet:
         payload = self._form.write(orjson.dumps(document))
         return Packet(topic, payload, is_latest, properties_of(message, self._form, part))
+
+
+_JSON: Final = {False: "false", True: "true"}
+
+
+def _plain(document: Mapping[str, Any]) -> bytes:
+    """Return a value and nothing else: a number as JSON writes it, text as it is; empty where there is none or it is bad."""
+    value = document.get("value")
+    if value is None or document["q"] == "bad":
+        return b""
+    return value.encode() if isinstance(value, str) else orjson.dumps(value)
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class TagPlugin:
             return DeviceLayout(scope.config.format)
         config = scope.devices[device].own.over(scope.config)
         own = TagTopics.of(config, contract.topics_of(scope), device)
-        return TagLayout(own, config.format, keep_latest=config.retain)
+        return TagLayout(own, config.format, keep_latest=config.retain, quality_topic=config.quality_topic)
 
     def describe(self, scope: LayoutScope) -> tuple[Sequence[str], Sequence[str]]:
         """Return lines about the gateway's own messages."""

@@ -35,6 +35,10 @@ class TagTopics:
         """Return the topic of events of a tag."""
         return f"{self.topic(tag)}/event"
 
+    def quality(self, tag: str) -> str:
+        """Return the topic of the quality of a tag's plain values."""
+        return f"{self.topic(tag)}/q"
+
     def summary(self, tag: str) -> str:
         """Return the topic of summaries of a tag."""
         return f"{self.topic(tag)}/summary"

@@ -78,14 +78,12 @@ class RequestDesk:
         self._arrival = asyncio.Event()
         self._broken = 0
         self._throttle = LogThrottle(clock)
-        self._counts = dict.fromkeys(("received", "answered", "refused", "expired", "aborted", "ignored", "parts"), 0.0)
+        self._counts = dict.fromkeys(("received", "answered", "refused", "expired", "aborted", "ignored", "parts"), 0)
 
     @property
-    def counters(self) -> Mapping[str, float]:
+    def counters(self) -> Mapping[str, int]:
         """Return what was counted since the start."""
-        return {f"requests_{name}": count for name, count in self._counts.items()} | {
-            "requests_waiting": float(len(self._waiting))
-        }
+        return {f"requests_{name}": count for name, count in self._counts.items()} | {"requests_waiting": len(self._waiting)}
 
     async def serve(self, *, listens: bool) -> Ending:
         """Subscribe and answer for as long as the connection stands. listens: nobody else receives messages."""

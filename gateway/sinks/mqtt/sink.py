@@ -91,7 +91,7 @@ class MqttSink:
         return self._client.certificates
 
     @property
-    def request_counters(self) -> Mapping[str, float]:
+    def request_counters(self) -> Mapping[str, int]:
         """Return what was counted of requests since the start."""
         return self._desk.counters if self._desk else {}
 

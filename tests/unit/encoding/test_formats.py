@@ -37,11 +37,11 @@ def test_formats_are_what_other_libraries_call_by_that_name():
     assert FORMATS["json"].write(text) == text
     assert zstandard.decompress(FORMATS["json+zstd"].write(text)) == text
     assert cbor2.loads(FORMATS["cbor"].write(text)) == {"a": 1.5, "b": [True, None]}
-    assert [form.content_type for form in FORMATS.values()] == [
+    assert {form.content_type for form in FORMATS.values()} == {
         "application/json",
         "application/json+zstd",
         "application/cbor",
-    ]
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from gateway.core.blocks import ObjectBlock
 from gateway.core.events.device import DeviceStateChanged
 from gateway.core.events.gateway import Stall
 from gateway.core.messages import Lane, Message
+from gateway.encoding.columns import rows_of
 from gateway.encoding.formats import FORMATS, read_document
 from gateway.encoding.topics import Topics
 from gateway.layouts.device.layout import DeviceLayout
@@ -42,7 +43,7 @@ def test_a_message_goes_as_it_is_stored():
 def test_backlog_is_marked_in_every_format(form):
     message = window_of(3)
     (packet,) = DeviceLayout(form).packets(message, hist=True, most_bytes=ALL)
-    assert read_document(packet.payload) == json.loads(message.payload) | {"hist": True}
+    assert rows_of(read_document(packet.payload)) == json.loads(message.payload) | {"hist": True}
     assert packet.properties.content_type == FORMATS[form].content_type
 
 
@@ -53,7 +54,7 @@ def test_a_large_message_goes_in_parts_that_the_broker_takes(form, most_bytes):
     message = window_of(80)
     whole = json.loads(message.payload)
     packets = DeviceLayout(form).packets(message, hist=False, most_bytes=most_bytes)
-    bodies = [read_document(packet.payload) for packet in packets]
+    bodies = [rows_of(read_document(packet.payload)) for packet in packets]
     assert max(len(packet.payload) for packet in packets) <= most_bytes
     assert [body["part"] for body in bodies] == [[k, len(packets)] for k in range(1, len(packets) + 1)]
     assert {tag: row for body in bodies for tag, row in body["tags"].items()} == whole["tags"]
