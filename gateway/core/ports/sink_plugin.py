@@ -24,10 +24,10 @@ class SinkServices:
     """The gateway's state, for sinks that publish it."""
     clock: Clock
     """The gateway's clock."""
-    past: PastRequests | None = None
-    """Answers questions for the past; None where nobody can."""
     name: str = ""
     """The sink's own name where the gateway has several, which differ by it; empty for the only one."""
+    past: PastRequests | None = None
+    """Answers questions for the past; None where nobody can."""
 
 
 @dataclass(frozen=True, slots=True)
