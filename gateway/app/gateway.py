@@ -13,6 +13,7 @@ from gateway.app.compose import GatewayParts
 from gateway.app.folder_watch import FolderWatch
 from gateway.app.keeper import keep_what_runs
 from gateway.app.kept_state import restore_state, save_state
+from gateway.app.otlp_push import otlp_tasks
 from gateway.app.reload_record import ReloadRecord
 from gateway.app.reloader import Reloader
 from gateway.app.status_line import status_line
@@ -70,6 +71,7 @@ class Gateway:
                 beside = [tasks.create_task(telemetry, name="telemetry")]
                 beside += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
                 beside.append(tasks.create_task(self.web.run(), name="web"))
+                beside += [tasks.create_task(one, name="otlp") for one in otlp_tasks(parts)]
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
