@@ -79,7 +79,7 @@ def read_files(path: Path, first: str) -> SinkFiles:
     first: the sink whose file `path` is where nothing else is written. Where the index cannot be read, the names of the
     files say whose they are.
     """
-    fault = ""
+    fault = "two sinks have one file, or one that lies elsewhere"
     try:
         body = json.loads(read_bounded(index_file(path), _MOST_BYTES))
         files = {str(name): str(file) for name, file in body["files"].items()}
@@ -87,7 +87,6 @@ def read_files(path: Path, first: str) -> SinkFiles:
             return SinkFiles(files, frozenset(map(str, body["filling"])))
     except (FileNotFoundError, NotADirectoryError):
         fault = ""
-        fault = "two sinks have one file, or one elsewhere"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         fault = str(error) or type(error).__name__
     return SinkFiles(_found(path, first), is_written=False, fault=fault)
