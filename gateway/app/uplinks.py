@@ -1,6 +1,7 @@
 """The ways up of one gateway: for each sink an outbox, a layout and a publisher."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +17,7 @@ from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
 from gateway.core.ports.layout_plugin import LayoutServices
 from gateway.core.ports.outbox import MessageQueue
+from gateway.core.ports.requests import PastRequests, RequestCounters
 from gateway.core.ports.sink import Certificate, Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
 from gateway.encoding.encoder import Encoder
@@ -55,6 +57,8 @@ class UplinkServices:
     """Writes an event to the journal that is published otherwise."""
     layout_services: Callable[[Settings, Path], LayoutServices]
     """Returns what the layout of a sink is built into. Takes the sink's outbox file."""
+    past: PastRequests
+    """Answers questions for the past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,10 @@ class Uplinks:
         own = {one.name: _counts(one.publisher, one.outbox) for one in self.all}
         total = {key: sum(counts[key] for counts in own.values()) for key in next(iter(own.values()))}
         each = {f"{name}.{key}": count for name, counts in own.items() for key, count in counts.items()}
-        return dict(total | each) if self.is_listed else dict(total)
+        requests: Counter[str] = Counter()
+        for one in self.all:
+            requests.update(one.sink.request_counters if isinstance(one.sink, RequestCounters) else {})
+        return dict(total | each | requests) if self.is_listed else dict(total | requests)
 
     def change(self, settings: Settings, changed: Collection[str]) -> None:
         """Have all layouts go over to other devices. changed: those that are new, or not as they were."""
@@ -178,7 +185,8 @@ class Uplinks:
         scope = settings.layout_scopes[settings.root.all_sinks.index(sink)]
         layout = build_layout(scope, services.layout_services(settings, file))
         board = services.board.feed() if label else services.board
-        found = sink.plugin.build(sink.config, SinkServices(settings.root.name, layout, board, services.clock, label))
+        built_into = SinkServices(settings.root.name, layout, board, services.clock, label, services.past)
+        found = sink.plugin.build(sink.config, built_into)
         policy = sink.plugin.policy(sink.config, services.clock.monotonic())
         publisher = Publisher(found, outbox, services.clock, policy, report=services.report, name=label)
         if label:

@@ -58,6 +58,7 @@ def gateway_view(parts: GatewayParts) -> GatewayView:
         plan=lambda: _plan(parts.settings),
         history=history_of(parts.live, parts.history),
         sinks=lambda: _sinks(parts),
+        past=parts.past,
     )
 
 

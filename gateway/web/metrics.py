@@ -84,6 +84,11 @@ def _of_gateway(view: GatewayView) -> str:
     for name in ("connects", "sent", "acked", "refused", "released"):
         if isinstance(value := counters.gateway.get(name), int | float):
             one(f"sink_{name}_total", "counter", f"Publisher: {name} since the start.", value)
+    for name, value in counters.gateway.items():
+        if name.startswith("requests_") and isinstance(value, int | float):
+            kind, text = ("gauge", "Requests for the past that wait.") if name == "requests_waiting" else ("counter", "")
+            total = "" if kind == "gauge" else "_total"
+            one(f"{name}{total}", kind, text or f"Requests for the past: {name[9:]} since the start.", value)
     events = Family("gateway_events_total", "counter", "Events since the start, by kind.")
     for kind, count in sorted(counters.events.items()):
         events.add(count, kind=kind)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.blocks import Values
+from gateway.core.ports.requests import PastRequests
 from gateway.web.live_view import LiveView
 
 
@@ -160,3 +161,5 @@ class GatewayView:
     """The values of the past; None while none are kept."""
     sinks: Callable[[], Sequence[SinkFacts]] = one_sink
     """Each of several sinks; none where there is only one."""
+    past: PastRequests | None = None
+    """Answers questions for the past in parts, as over MQTT."""
