@@ -115,7 +115,26 @@ def _of_gateway(view: GatewayView) -> list[Family]:
         ends.add(end_ms / 1e3, owner=owner)
     alarms = Family("gateway_active_alarms", "gauge", "Conditions that hold.")
     alarms.add(len(view.live.alarms()))
-    return [*found, events, ends, alarms]
+    return [*found, events, ends, alarms, *_of_sinks(view)]
+
+
+def _of_sinks(view: GatewayView) -> Iterator[Family]:
+    """Yield the numbers of each of several sinks."""
+    sinks = view.sinks()
+    if not sinks:
+        return
+    up = Family("gateway_sinks_connected", "gauge", "1 while a sink of several is connected.")
+    waiting = Family("gateway_sinks_messages", "gauge", "Messages that wait for it.")
+    disk = Family("gateway_sinks_disk_bytes", "gauge", "Its file.")
+    acked = Family("gateway_sinks_acked_total", "counter", "Messages that have arrived there since the start.")
+    lost = Family("gateway_sinks_lost_total", "counter", "Messages given up for it since the start.")
+    for one in sinks:
+        up.add(float(one.connected), sink=one.name)
+        waiting.add(one.messages, sink=one.name)
+        disk.add(one.disk_bytes, sink=one.name)
+        acked.add(one.acked, sink=one.name)
+        lost.add(one.lost, sink=one.name)
+    yield from (up, waiting, disk, acked, lost)
 
 
 def _of_host(host: HostReadings) -> Iterator[Family]:
