@@ -95,6 +95,15 @@ def mosquitto() -> str:
 
 
 @pytest.fixture(scope="session")
+def kafka_jars() -> Path:
+    """The folder of Kafka's jars. Absent java or the jars: skipped at home, an error in CI."""
+    jars = Path(__file__).parent / "java" / "jars"
+    if not shutil.which("java") or not (jars / ".complete").exists():
+        absent("java and Kafka's jars (make test fetches them where it can)")
+    return jars
+
+
+@pytest.fixture(scope="session")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that puts a process on a disk under test. Absent a compiler: skipped at home, an error in CI."""
     library = disk_under_test.compiled(tmp_path_factory.mktemp("disk"))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run against: mosquitto, a browser and node's packages. At home what cannot be installed is left out and the
+# Installs what the tests run against: mosquitto, a browser, node's packages and Kafka's jars. At home what cannot be installed is left out and the
 # tests that need it are skipped; in CI that is an error.
 set -u
 here=$(dirname "$0")
@@ -55,5 +55,19 @@ if command -v npm >/dev/null && command -v node >/dev/null; then
     fi
 else
     say "node and npm are missing: tests against foreign servers are skipped"
+fi
+# Apache Kafka from its jars (45 MB, once).
+if ! { command -v java && command -v mvn; } >/dev/null; then
+    say "installing java and maven"
+    apt_install default-jre-headless maven || failed "java or mvn is missing (the tests against Kafka are skipped)"
+fi
+if command -v mvn >/dev/null && [ ! "$here/java/jars/.complete" -nt "$here/java/pom.xml" ]; then
+    say "fetching Kafka's jars"
+    rm -rf "$here/java/jars"
+    if mvn -q -B -f "$here/java/pom.xml" dependency:copy-dependencies -DoutputDirectory=jars -DincludeScope=runtime; then
+        touch "$here/java/jars/.complete"
+    else
+        failed "maven could not fetch Kafka's jars"
+    fi
 fi
 exit 0

@@ -1,6 +1,6 @@
 """The layout of one gateway, from the plug-ins that its configuration chooses."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.core.ports.layout import Layout, TableFollower
@@ -10,6 +10,7 @@ from gateway.encoding.encoder import WindowStyle
 from gateway.encoding.formats import FORMATS
 from gateway.encoding.per_device import PerDevice
 from gateway.encoding.topics import Topics
+from gateway.encoding.window_json import STATISTICS
 from gateway.plugins import LAYOUTS
 
 
@@ -28,8 +29,22 @@ def build_layout(scope: LayoutScope, services: LayoutServices) -> Layout:
     return PerDevice(default, {topic: layout for topic, layout in own.items() if layout != default}, descriptions)
 
 
-def window_styles(scope: LayoutScope) -> list[WindowStyle]:
-    """Return how the windows of each device are stored, which is how they are sent."""
+def window_styles(scopes: Sequence[LayoutScope]) -> list[WindowStyle]:
+    """Return how the windows of each device are stored, which is how they are sent.
+
+    As columns where all sinks want that; with the statistics that any of them wants.
+    """
+    of_sinks = [_window_styles(scope) for scope in scopes]
+    return [
+        WindowStyle(
+            all(one.columns for one in some),
+            tuple(name for name in STATISTICS if any(name in one.statistics for one in some)),
+        )
+        for some in zip(*of_sinks, strict=True)
+    ]
+
+
+def _window_styles(scope: LayoutScope) -> list[WindowStyle]:
     configs = [device.own.over(scope.config) if scope.is_per_device else scope.config for device in scope.devices]
     return [WindowStyle(scope.is_per_device and FORMATS[one.format].columns, one.statistics) for one in configs]
 

@@ -53,7 +53,7 @@ def prepare(
         TagMove.between(before.table, after.table, found.same, found.alike),
         after.layout_scope,
         build(after),
-        Encoder(topics, after.table, boot, window_styles(after.layout_scope)),
+        Encoder(topics, after.table, boot, window_styles(after.layout_scopes)),
         tuple(build_sources(after, names, services)),
         names,
     )

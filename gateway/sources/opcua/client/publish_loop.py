@@ -9,7 +9,6 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.core.clock import Clock
-from gateway.core.loop_watch import LoopWatch
 from gateway.sources.opcua.client.sequence_numbers import SequenceNumbers
 from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.codec.errors import WireError
@@ -47,11 +46,11 @@ class Notification:
     status: int | None = None
     """Code of a StatusChangeNotification, None without one."""
     received_ns: int = 0
-    """Our wall time at receipt; this and the following are set by `PublishLoop`."""
+    """Our wall time when its bytes were received."""
     late_ns: int = 0
     """At most so long before that it came, where that is not known better."""
     lost: int = 0
-    """Notifications missing before this one for good, once `is_counted`."""
+    """Notifications missing before this one for good, once `is_counted`; this and the following are set by `PublishLoop`."""
     again: bool = False
     """It was sent again on request."""
     is_counted: bool = False
@@ -76,11 +75,8 @@ class PublishLoop:
     acknowledged once, with the next request; so is one that cannot be decoded, else the server would keep it for ever.
     """
 
-    def __init__(
-        self, service: PublishService, clock: Clock, name: str, traffic: Traffic, watch: LoopWatch | None = None
-    ) -> None:
-        """Begin without a request. watch: of the loop that it runs on."""
-        self._watch = watch or LoopWatch()
+    def __init__(self, service: PublishService, clock: Clock, name: str, traffic: Traffic) -> None:
+        """Begin without a request."""
         self._service = service
         self._clock = clock
         self._traffic = traffic
@@ -161,7 +157,6 @@ class PublishLoop:
                 self._acks += acks
 
     def _receive(self, notification: Notification) -> None:
-        notification.received_ns, notification.late_ns = self._clock.now_ns(), self._watch.late_ns()
         self._traffic.compare_clocks(notification.server_clock_ns, notification.received_ns)
         if not notification.is_keepalive:
             self._traffic.delay_ms = (
@@ -205,5 +200,4 @@ class PublishLoop:
             return None
         self._traffic.republished += 1
         again.subscription, again.again = subscription, True
-        again.received_ns, again.late_ns = self._clock.now_ns(), self._watch.late_ns()
         return again

@@ -27,6 +27,7 @@ from gateway.sources.opcua.client.login import Login, open_session, resume_sessi
 from gateway.sources.opcua.client.metadata import SessionMetadata
 from gateway.sources.opcua.client.notifications import Notifications
 from gateway.sources.opcua.client.publish_loop import PublishLoop
+from gateway.sources.opcua.client.receipt import stamp_by
 from gateway.sources.opcua.client.services import Services
 from gateway.sources.opcua.client.subscriptions import Subscriptions
 from gateway.sources.opcua.client.transport import bind_transport
@@ -110,6 +111,7 @@ class AsyncuaSession:
         self._config = config
         self._clock = clock
         self._timeout = timeout
+        self._stamp = stamp_by(clock, watch)
         self._client = self._new_client()
         session = self._session = ColumnSession(self._client.uaclient)
         self._client.uaclient.session = session
@@ -119,9 +121,9 @@ class AsyncuaSession:
         self._channel_opened_s = 0.0
         self.addresses = Addresses(self.services, clock, names)
         self._subscriptions = Subscriptions(session, self.services, self.addresses, config, timeout, self.traffic.granted)
-        self._publishing = PublishLoop(session, clock, config.name, self.traffic, watch)
+        self._publishing = PublishLoop(session, clock, config.name, self.traffic)
         reads, register = self.services.reads, config.register_nodes
-        value_reads = ValueReads(session, reads, self.addresses, clock, self.traffic, register=register, watch=watch)
+        value_reads = ValueReads(session, reads, self.addresses, clock, self.traffic, register=register)
         notifications = Notifications(self._subscriptions, len(config.events))
         self.values = SessionValues(value_reads, self._subscriptions, self._publishing, notifications)
         self.events = EventItems(session, self._subscriptions, self.services, self.addresses, config)
@@ -136,7 +138,7 @@ class AsyncuaSession:
         return self._subscriptions.keepalive_s
 
     def _new_client(self) -> Client:
-        client = bind_transport(Client(self._config.url, timeout=self._timeout.timeout_s), self._timeout)
+        client = bind_transport(Client(self._config.url, timeout=self._timeout.timeout_s), self._timeout, self._stamp)
         client.name = client.description = "gateway"
         client.session_timeout = self._config.session_timeout // 1_000_000
         return client
