@@ -16,9 +16,7 @@ from tests.support.schemas import check
 TABLE = TagTable(
     ("oven", "press"),
     (
-        Tag(
-            0, 0, "temperature", "°C", single=True, interval_ns=100_000_000, range=(0, 250), description="of the upper plate"
-        ),
+        Tag(0, 0, "temperature", "°C", single=True, interval_ns=100_000_000, range=(0, 250), description="at the top"),
         Tag(1, 0, "recipe", text=True),
         Tag(2, 1, "running", logical=True),
         Tag(3, 1, "cycles"),
