@@ -26,6 +26,7 @@ from gateway.encoding.topics import Topics
 from gateway.live.history.historian import Historian
 from gateway.live.model import LiveModel, PartReadings
 from gateway.plugins import DETECTORS
+from gateway.requests.answers import PastAnswers
 from gateway.runtime.certificates import CertificateWatch
 from gateway.runtime.change_watch import ChangeWatch
 from gateway.runtime.pipeline import Pipeline
@@ -66,6 +67,7 @@ class GatewayParts:
         self.history = Historian(root.history, table, clock, self.report) if root.history.memory else None
         self.live = LiveModel(table, self._readings(), clock.now_ns(), self.history)
         self.chain = chain = _stages(settings, clock.now_ns(), self.live)
+        self.past = PastAnswers(topics, self.boot, lambda: self.settings.table, self.history, clock.now_ns)
         self.uplinks = Uplinks(
             settings,
             UplinkServices(
@@ -76,6 +78,7 @@ class GatewayParts:
                 self.report,
                 self._record,
                 self._layout_services,
+                self.past,
             ),
         )
         self.outbox = self.uplinks.outbox
