@@ -122,7 +122,12 @@ sinks:
         await plant.start("a")
         plant.gateway.start()
         await plant.more("a", waiting, "")
-        changes = {m.payload["state"]: m.payload for m in plant.got("a", "test/event") if m.payload["kind"] == "sink"}
+
+        def changed() -> dict[str, dict[str, object]]:
+            return {m.payload["state"]: m.payload for m in plant.got("a", "test/event") if m.payload["kind"] == "sink"}
+
+        await until(lambda: {"added", "renamed"} <= changed().keys(), 30, plant.gateway.log)
+        changes = changed()
         assert changes["renamed"]["sink"] == "b"
         assert changes["renamed"]["was"] == "mqtt"
         assert changes["added"]["sink"] == "a"
