@@ -40,6 +40,18 @@ if ! { command -v tinyproxy && command -v microsocks; } >/dev/null; then
         failed "tinyproxy or microsocks is missing (their tests are skipped)"
     fi
 fi
+if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+    say "installing postgresql"
+    if apt_install postgresql; then
+        # As with mosquitto: the tests start their own.
+        command -v systemctl >/dev/null && $as_root systemctl disable --now postgresql >/dev/null 2>&1
+        command -v pg_lsclusters >/dev/null && pg_lsclusters -h 2>/dev/null | while read -r version name _; do
+            $as_root pg_ctlcluster "$version" "$name" stop >/dev/null 2>&1
+        done
+    else
+        failed "postgresql is missing: apt install postgresql (its tests are skipped)"
+    fi
+fi
 if ! command -v chromium >/dev/null; then
     say "installing chromium"
     apt_install chromium || failed "chromium is missing: apt install chromium (the page's tests are skipped)"

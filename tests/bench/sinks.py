@@ -14,9 +14,10 @@ from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.sink import Sink
 from tests.bench.figures import Bench, Figure
 from tests.support.kafka import Kafka
+from tests.support.postgres import PASSWORD, Postgres, binaries
 from tests.support.sink_stand import build, delivery, served
 
-_MESSAGES = 40_000
+_MESSAGES, _WINDOWS = 40_000, 10_000
 _ROW = {"n": 5, "good": 5, "min": 161.52689, "max": 162.52612, "mean": 161.96756, "std": 0.33596283,
         "first": 161.90903, "last": 162.52612, "q": "good"}  # fmt: skip
 TAGS = 5
@@ -65,4 +66,19 @@ def _kafka() -> Iterator[Figure]:
     yield Figure("kafka_us_per_message", figure, "us", on, "<= 20")
 
 
-BENCHES = (Bench(("kafka_us_per_message",), _kafka),)
+def _postgres() -> Iterator[Figure]:
+    folder = binaries()
+    assert folder, "PostgreSQL is needed: make servers"
+    server = Postgres(folder)
+    server.start_now()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            sink = build("postgres", url=server.url, password=PASSWORD)
+            per_message = runner.run(cpu_us(sink, window, _WINDOWS))
+    finally:
+        server.kill()
+    on = f"{_WINDOWS:,} windows of {TAGS} tags, PostgreSQL on the same machine; without its own processes"
+    yield Figure("postgres_us_per_row", per_message / TAGS, "us", on, "<= 3")
+
+
+BENCHES = (Bench(("kafka_us_per_message",), _kafka), Bench(("postgres_us_per_row",), _postgres))

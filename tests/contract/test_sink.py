@@ -23,6 +23,7 @@ from tests.support.kafka import Kafka
 from tests.support.layout import PlainLayout
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import free_port
+from tests.support.postgres import PASSWORD, Postgres
 from tests.support.proxy import Proxy
 from tests.support.sink import FakeSink
 from tests.support.status import FakeStatus
@@ -112,11 +113,34 @@ async def kafka_stand(request: pytest.FixtureRequest, folder: Path) -> AsyncIter
         await sink.close()
 
 
+@pytest.fixture(scope="module")
+def database(postgres: Path) -> Iterator[Postgres]:
+    """A server for the whole file."""
+    server = Postgres(postgres)
+    server.start_now()
+    yield server
+    server.kill()
+
+
+@asynccontextmanager
+async def postgres_stand(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Stand]:
+    server = request.getfixturevalue("database")
+    async with Proxy(server.port) as proxy:
+
+        def refuse() -> None:
+            proxy.refuse = True
+
+        sink = _built("postgres", url=f"postgresql://127.0.0.1:{proxy.port}/plant", password=PASSWORD)
+        yield Stand(sink, proxy.cut, refuse, delivery(b'{"ts":1,"tags":{"t":{"n":"x"}}}'))
+        await sink.close()
+
+
 STANDS: dict[str, Callable[[pytest.FixtureRequest, Path], Stands]] = {
     "fake": fake_stand,
     "mqtt 5": partial(mqtt_stand, version="5"),
     "mqtt 3.1.1": partial(mqtt_stand, version="3.1.1"),
     "kafka": kafka_stand,
+    "postgres": postgres_stand,
 }
 
 
