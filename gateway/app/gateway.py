@@ -68,10 +68,9 @@ class Gateway:
                 telemetry = publish_stats(
                     lambda: parts.sources, parts.stats, parts.encoder, parts.outbox, self.clock, stats_s
                 )
-                beside = [tasks.create_task(telemetry, name="telemetry")]
-                beside += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
-                beside.append(tasks.create_task(self.web.run(), name="web"))
-                beside += [tasks.create_task(one, name="otlp") for one in otlp_tasks(parts)]
+                beside = [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
+                views = {"telemetry": telemetry, "web": self.web.run()} | otlp_tasks(parts)
+                beside += [tasks.create_task(one, name=name) for name, one in views.items()]
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)

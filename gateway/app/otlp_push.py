@@ -12,12 +12,12 @@ from gateway.web.host import HostReadings
 from gateway.web.metrics import families
 
 
-def otlp_tasks(parts: GatewayParts) -> list[Coroutine[Any, Any, None]]:
-    """Return what pushes metrics and traces: nothing where no endpoint is configured."""
+def otlp_tasks(parts: GatewayParts) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return what pushes metrics and traces, by the name of its task: nothing where no endpoint is configured."""
     root = parts.settings.root
     config: OtlpConfig = root.otlp
     if not config.endpoint:
-        return []
+        return {}
     view, host = gateway_view(parts), HostReadings(root.outbox.path)
 
     def build() -> Exporter:
@@ -26,4 +26,4 @@ def otlp_tasks(parts: GatewayParts) -> list[Coroutine[Any, Any, None]]:
 
         return OtlpExporter(config, root.name, __version__, parts.boot, parts.started_ms * 1_000_000)
 
-    return [OtlpPush(config, lambda: families(view, host), build, parts.clock).run()]
+    return {"otlp": OtlpPush(config, lambda: families(view, host), build, parts.clock).run()}
