@@ -2,17 +2,16 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import structlog
 
 from gateway import __version__
 from gateway.app.configuration_state import ConfigurationState
-from gateway.app.layout import build_layout, change_layout, window_styles
-from gateway.app.next_configuration import NextConfiguration, build_sources
+from gateway.app.layout import build_layout, change_layout, prepare_layout, window_styles
+from gateway.app.next_configuration import NextConfiguration, build_sources, trust_places
 from gateway.core.clock import Clock
-from gateway.core.config_types import existing_files, trust_files
 from gateway.core.events.event import Event
 from gateway.core.loop_watch import LoopWatch
 from gateway.core.messages import DeviceState, Loss, Message
@@ -55,6 +54,7 @@ class GatewayParts:
     def __init__(self, settings: Settings, clock: Clock, requests: ReloadRequests) -> None:
         root, table = settings.root, settings.table
         self.settings = settings
+        self.superseded: list[object] = []  # whoever calls `take` frees them
         self.requests = requests
         self.clock = clock
         self.boot = new_boot(clock)
@@ -90,7 +90,7 @@ class GatewayParts:
         self.certificates = CertificateWatch(lambda: _certificates(sink), self.report, self.board.wake, clock)
         policy = plugin.policy(root.sink, clock.monotonic())
         self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
-        self.changes = ChangeWatch(_trust_places(settings), self.outbox.watermarks, self.report, clock)
+        self.changes = ChangeWatch(trust_places(settings), self.outbox.watermarks, self.report, clock)
         self.sources = [self.running(source) for source in build_sources(settings, None, self.source_services(settings))]
 
     @property
@@ -147,9 +147,14 @@ class GatewayParts:
         """Return new stages for a configuration."""
         return _stages(settings, self.clock.now_ns(), self.live)
 
+    def next_layout(self, settings: Settings, changed: Collection[str]) -> Any:
+        """Return what the layout needs to go over to a configuration. changed: devices that are new, or not as they were."""
+        return prepare_layout(self.layout, settings.layout_scope, self._layout_services(settings), changed)
+
     def take(self, following: NextConfiguration) -> None:
         """Go over to another configuration, at once: from the next block on everything is as it says.
 
+        Call `pipeline.fold` a turn of the loop earlier, and free `superseded` afterwards: each would hold the loop too long.
         Sources of devices that are connected anew have ended, and are not among `sources`.
         """
         settings, move = following.settings, following.move
@@ -162,14 +167,14 @@ class GatewayParts:
             stay = {old: new for old, new in move.devices.items() if names[new] not in following.reconnected}
             self.board.take_over(len(names), stay)
             self.live.take_table(settings.table, move, self.clock.now_ns())
-            changed = {*following.difference.added, *following.difference.changed}
-            change_layout(self.layout, following.scope, self._layout_services(settings), changed)
+            change_layout(self.layout, settings.table, following.layout)
             for source in self.sources:
                 source.move(move)
 
         self.pipeline.take_over(following.stages, settings.table, move, adopt)
+        self.superseded += [self.settings, self.chain, following.encoder]
         self.settings, self.chain = settings, following.stages
-        self.changes.follow(_trust_places(settings))
+        self.changes.follow(following.trust_places)
         self.sources += [self.running(source) for source in following.sources]
 
     def _layout_services(self, settings: Settings) -> LayoutServices:
@@ -214,12 +219,6 @@ def _stages(settings: Settings, now_ns: int, observer: DataObserver) -> StageCha
         settings.formulas,
         observer,
     )
-
-
-def _trust_places(settings: Settings) -> list[Path]:
-    """Return the files and folders that say which peers are trusted, of all devices and the sink."""
-    devices = [place for entry in settings.entries for place in entry.config.trust_places()]
-    return [*trust_files(existing_files(settings.root.sink)), *devices]
 
 
 def _certificates(sink: Sink) -> Sequence[Certificate]:

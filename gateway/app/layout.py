@@ -1,9 +1,11 @@
 """The layout of one gateway, from the plug-ins that its configuration chooses."""
 
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from gateway.core.ports.layout import Layout, TableFollower
 from gateway.core.ports.layout_plugin import LayoutScope, LayoutServices
+from gateway.core.tags import TagTable
 from gateway.encoding.encoder import WindowStyle
 from gateway.encoding.formats import FORMATS
 from gateway.encoding.per_device import PerDevice
@@ -27,18 +29,25 @@ def window_styles(scope: LayoutScope) -> list[WindowStyle]:
     return [WindowStyle(scope.is_per_device and FORMATS[one.format].columns, one.statistics) for one in configs]
 
 
-def change_layout(layout: Layout, scope: LayoutScope, services: LayoutServices, changed: Collection[str]) -> None:
-    """Have a layout go over to other devices.
+def prepare_layout(layout: Layout, scope: LayoutScope, services: LayoutServices, changed: Collection[str]) -> Any:
+    """Return what `change_layout` needs, on a thread.
 
-    changed: those that are new, or not as they were; others keep what they know.
+    changed: devices that are new, or not as they were; others keep what they know.
     """
     if isinstance(layout, PerDevice):
         topics = Topics.of(scope.root, scope.gateway, [device.name for device in scope.devices])
         stay = [topics.of_device(row) for row, name in enumerate(topics.devices) if name not in changed]
         known = {topic: layout.own[topic] for topic in stay if topic in layout.own}
-        layout.adopt(known | dict(_own_layouts(scope, services, changed)))
+        return known | dict(_own_layouts(scope, services, changed))
+    return layout.prepare_table(services.table, changed) if isinstance(layout, TableFollower) else None
+
+
+def change_layout(layout: Layout, table: TagTable, prepared: Any) -> None:
+    """Have a layout go over to other devices."""
+    if isinstance(layout, PerDevice):
+        layout.adopt(prepared)
     elif isinstance(layout, TableFollower):
-        layout.take_table(services.table, changed)
+        layout.take_table(table, prepared)
 
 
 def _own_layouts(scope: LayoutScope, services: LayoutServices, names: Collection[str]) -> Iterator[tuple[str, Layout]]:
