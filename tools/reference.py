@@ -48,6 +48,7 @@ def _device_files(definitions: Schema) -> Iterator[tuple[str, Schema]]:
 
 
 def _root_page(root: Schema, definitions: Schema, links: str) -> str:
+    root = root | {"properties": root["properties"] | {"sinks": _sinks(root["properties"], definitions)}}
     parts = [
         "# Reference: gateway.yaml",
         _NOTE,
@@ -60,6 +61,22 @@ def _root_page(root: Schema, definitions: Schema, links: str) -> str:
         *(_table(definitions[name], definitions) for name in ("DeviceFromTemplate", "DeviceList")),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _sinks(fields: Schema, definitions: Schema) -> Schema:
+    """Return `sinks` with the keys that its entries have beside those of their kind, which stand in the kind's section."""
+    items = fields["sinks"]["items"]
+    entries = [_followed(one, definitions) for one in items.get("oneOf", items.get("anyOf", [items]))]
+    kinds = [one["properties"]["kind"]["const"] for one in entries]
+    known = {key for kind in kinds for model in _models_of(fields[kind], definitions)[0] for key in model["properties"]}
+    entry = {key: field for key, field in entries[0]["properties"].items() if key not in known}
+    entry["kind"] = {"description": entry["kind"]["description"], "enum": kinds}
+    about = "How messages look there: layout, format and keys of layouts. What is left out is as in `publish:`."
+    entry["publish"] = {"description": about, "type": "object"}
+    about = "Beside these keys, all of the section of its kind: " + ", ".join(f"`{kind}:`" for kind in kinds) + "."
+    model = {"properties": entry, "required": ["name", "kind"], "description": about}
+    listed: Schema = fields["sinks"] | {"items": model}
+    return listed
 
 
 def _device_page(protocol: str, device: Schema, definitions: Schema) -> str:

@@ -2,38 +2,33 @@
 
 import asyncio
 import secrets
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
 import structlog
 
 from gateway import __version__
 from gateway.app.configuration_state import ConfigurationState
-from gateway.app.layout import build_layout, change_layout, prepare_layout, window_styles
+from gateway.app.layout import window_styles
 from gateway.app.next_configuration import NextConfiguration, build_sources, trust_places
+from gateway.app.uplinks import Uplinks, UplinkServices
 from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.core.loop_watch import LoopWatch
-from gateway.core.messages import DeviceState, Loss, Message
-from gateway.core.ports.layout import HealthReporter, MessageObserver
+from gateway.core.messages import DeviceState
 from gateway.core.ports.layout_plugin import LayoutServices
 from gateway.core.ports.observer import DataObserver
 from gateway.core.ports.plugin import SourceServices
-from gateway.core.ports.sink import Certificate, Certified, Sink
-from gateway.core.ports.sink_plugin import SinkServices
 from gateway.core.ports.source import Source
 from gateway.encoding.encoder import Encoder, StatusText
-from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.live.history.historian import Historian
 from gateway.live.model import LiveModel, PartReadings
-from gateway.outbox.outbox import Outbox
 from gateway.plugins import DETECTORS
+from gateway.requests.answers import PastAnswers
 from gateway.runtime.certificates import CertificateWatch
 from gateway.runtime.change_watch import ChangeWatch
 from gateway.runtime.pipeline import Pipeline
-from gateway.runtime.publisher import Publisher
-from gateway.runtime.queue_tap import QueueTap
 from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.running_source import RunningSource
 from gateway.runtime.status import StatusBoard
@@ -64,7 +59,7 @@ class GatewayParts:
         self.configuration = ConfigurationState(settings)
         self.text.refused = self.configuration.not_running
         self.status_topic = topics.status
-        self.encoder = encoder = Encoder(topics, table, self.boot, window_styles(settings.layout_scope))
+        self.encoder = encoder = Encoder(topics, table, self.boot, window_styles(settings.layout_scopes))
         offline = self.text.offline
         self.board = StatusBoard(
             len(table.devices), topics.status, self._online, lambda why: offline(clock.now_ns() // 1_000_000, why)
@@ -72,24 +67,24 @@ class GatewayParts:
         self.history = Historian(root.history, table, clock, self.report) if root.history.memory else None
         self.live = LiveModel(table, self._readings(), clock.now_ns(), self.history)
         self.chain = chain = _stages(settings, clock.now_ns(), self.live)
-        self.outbox = Outbox(
-            root.outbox,
-            self.boot,
-            clock,
-            encode_loss=self._encode_loss,
-            decode_loss=encoder.read_loss,
-            merge=merge_windows if root.window.late == "merge" else None,
-            report=self.report,
+        self.past = PastAnswers(topics, self.boot, lambda: self.settings.table, self.history, clock.now_ns)
+        self.uplinks = Uplinks(
+            settings,
+            UplinkServices(
+                self.boot,
+                clock,
+                encoder,
+                self.board,
+                self.report,
+                self._record,
+                self._layout_services,
+                self.past,
+            ),
         )
-        self.layout = layout = build_layout(settings.layout_scope, self._layout_services(settings))
-        queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
-        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock, self.live)
-        self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
-        plugin = root.sink_plugin
-        sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
-        self.certificates = CertificateWatch(lambda: _certificates(sink), self.report, self.board.wake, clock)
-        policy = plugin.policy(root.sink, clock.monotonic())
-        self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
+        self.outbox = self.uplinks.outbox
+        self.pipeline = Pipeline(chain, encoder, self.uplinks.queue, self.board, table, clock, self.live)
+        self.health = self.uplinks.health
+        self.certificates = CertificateWatch(self.uplinks.certificates, self.report, self.board.wake, clock)
         self.changes = ChangeWatch(trust_places(settings), self.outbox.watermarks, self.report, clock)
         self.sources = [self.running(source) for source in build_sources(settings, None, self.source_services(settings))]
 
@@ -120,16 +115,7 @@ class GatewayParts:
 
     def stats(self) -> dict[str, float | str]:
         """Return counts since the start, what waits, days until certificates end."""
-        publisher = self.publisher
-        return {
-            "connects": publisher.connects,
-            "sent": publisher.sent,
-            "acked": publisher.acked,
-            "refused": publisher.refused,
-            "released": publisher.released,
-            "waiting": self.outbox.stats.messages,
-            **self.certificates.days_left(),
-        }
+        return {**self.uplinks.stats(), **self.certificates.days_left()}
 
     def running(self, source: Source, settings: Settings | None = None) -> RunningSource:
         """Return a source of the present settings, or of others, as it is run."""
@@ -147,10 +133,6 @@ class GatewayParts:
         """Return new stages for a configuration."""
         return _stages(settings, self.clock.now_ns(), self.live)
 
-    def next_layout(self, settings: Settings, changed: Collection[str]) -> Any:
-        """Return what the layout needs to go over to a configuration. changed: devices that are new, or not as they were."""
-        return prepare_layout(self.layout, settings.layout_scope, self._layout_services(settings), changed)
-
     def take(self, following: NextConfiguration) -> None:
         """Go over to another configuration, at once: from the next block on everything is as it says.
 
@@ -167,7 +149,7 @@ class GatewayParts:
             stay = {old: new for old, new in move.devices.items() if names[new] not in following.reconnected}
             self.board.take_over(len(names), stay)
             self.live.take_table(settings.table, move, self.clock.now_ns())
-            change_layout(self.layout, settings.table, following.layout)
+            self.uplinks.change(settings.table, following.layouts)
             for source in self.sources:
                 source.move(move)
 
@@ -177,7 +159,7 @@ class GatewayParts:
         self.changes.follow(following.trust_places)
         self.sources += [self.running(source) for source in following.sources]
 
-    def _layout_services(self, settings: Settings) -> LayoutServices:
+    def _layout_services(self, settings: Settings, file: Path) -> LayoutServices:
         return LayoutServices(
             settings.table,
             self.clock,
@@ -185,21 +167,19 @@ class GatewayParts:
             states=self.board.states,
             report=self.report,
             wake=self.board.wake,
-            state_file=settings.root.outbox.path,
+            state_file=file,
         )
 
     def _online(self, states: Mapping[int, DeviceState]) -> bytes:
-        more = self.certificates.ends, self._memory_only(), self.configuration.fields
+        more = self.certificates.ends, self._memory_only(), self.configuration.fields, self.uplinks.states
         return self.text.online(self.started_ms, states, *more)
 
     def _memory_only(self) -> tuple[str, int] | None:
         stats = self.outbox.stats
         return (stats.refused, stats.memory_since_ms) if stats.refused else None
 
-    def _encode_loss(self, loss: Loss) -> Message:
-        event = self.encoder.loss_event(loss, self.clock.now_ns())
+    def _record(self, event: Event) -> None:
         self.pipeline.event_log.record(event)
-        return self.encoder.event(event)
 
     def report(self, event: Event) -> None:
         """Publish an event of the gateway itself."""
@@ -219,7 +199,3 @@ def _stages(settings: Settings, now_ns: int, observer: DataObserver) -> StageCha
         settings.formulas,
         observer,
     )
-
-
-def _certificates(sink: Sink) -> Sequence[Certificate]:
-    return sink.certificates if isinstance(sink, Certified) else ()

@@ -57,7 +57,7 @@ class Gateway:
         try:
             async with asyncio.TaskGroup() as tasks:
                 outbox = tasks.create_task(parts.outbox.run(), name="outbox")
-                publisher = tasks.create_task(parts.publisher.run(), name="publisher")
+                publisher = tasks.create_task(parts.uplinks.run(), name="publisher")
                 await self._report_start()
                 pipeline = tasks.create_task(parts.pipeline.run(), name="pipeline")
                 for source in parts.sources:
@@ -83,7 +83,7 @@ class Gateway:
                 parts.pipeline.flush()
                 await self._save_state(close_s)
                 await parts.close_history(close_s)
-                await parts.publisher.stop(offline_s, "stopped")
+                await parts.uplinks.stop(offline_s, "stopped")
                 await cancel([publisher, watchdog, outbox], close_s)
                 await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block
                 orderly = True

@@ -1,6 +1,6 @@
 """The layout of one gateway, from the plug-ins that its configuration chooses."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from gateway.core.ports.layout import Layout, TableFollower
@@ -23,8 +23,13 @@ def build_layout(scope: LayoutScope, services: LayoutServices) -> Layout:
     return PerDevice(default, {topic: layout for topic, layout in own.items() if layout != default})
 
 
-def window_styles(scope: LayoutScope) -> list[WindowStyle]:
-    """Return how the windows of each device are stored, which is how they are sent."""
+def window_styles(scopes: Sequence[LayoutScope]) -> list[WindowStyle]:
+    """Return how the windows of each device are stored, which is how they are sent: as columns where all sinks want that."""
+    of_sinks = [_window_styles(scope) for scope in scopes]
+    return [WindowStyle(all(one.columns for one in some), some[0].statistics) for some in zip(*of_sinks, strict=True)]
+
+
+def _window_styles(scope: LayoutScope) -> list[WindowStyle]:
     configs = [device.own.over(scope.config) if scope.is_per_device else scope.config for device in scope.devices]
     return [WindowStyle(scope.is_per_device and FORMATS[one.format].columns, one.statistics) for one in configs]
 

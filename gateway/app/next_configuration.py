@@ -1,6 +1,6 @@
 """What a reload is about to put in the place of the parts that run; made on a thread, before anything is changed."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ class NextConfiguration:
     """What differs from before."""
     move: TagMove
     """The way of its tags and devices."""
-    layout: Any
-    """What the layout needs to go over to it."""
+    layouts: Sequence[Any]
+    """What the layout of each sink needs to go over to it."""
     stages: StageChain
     """New stages, without any value."""
     encoder: Encoder
@@ -46,12 +46,12 @@ def prepare(
     after: Settings,
     boot: str,
     build: Callable[[Settings], StageChain],
-    layout: Callable[[Settings, Collection[str]], Any],
+    layouts: Callable[[Settings, Collection[str]], Sequence[Any]],
     services: SourceServices,
 ) -> NextConfiguration:
     """Build what is needed to go from one configuration to another. Blocks for a microsecond or two for each tag.
 
-    build: returns stages for a configuration. layout: returns what the layout needs to go over to it, with these devices.
+    build: returns stages for a configuration. layouts: returns what layouts need to go over to it, with these devices.
     """
     found = difference(before, after)
     names = reconnected(before, after, found)
@@ -60,9 +60,9 @@ def prepare(
         after,
         found,
         TagMove.between(before.table, after.table, found.same, found.alike),
-        layout(after, {*found.added, *found.changed}),
+        layouts(after, {*found.added, *found.changed}),
         build(after),
-        Encoder(topics, after.table, boot, window_styles(after.layout_scope)),
+        Encoder(topics, after.table, boot, window_styles(after.layout_scopes)),
         tuple(build_sources(after, names, services)),
         names,
         trust_places(after),
@@ -102,6 +102,7 @@ def connections(settings: Settings) -> dict[str, tuple[str, str]]:
 
 
 def trust_places(settings: Settings) -> tuple[Path, ...]:
-    """Return the files and folders that say which peers are trusted, of all devices and the sink."""
+    """Return the files and folders that say which peers are trusted, of all devices and sinks."""
+    sinks = [place for sink in settings.root.all_sinks for place in trust_files(existing_files(sink.config))]
     devices = [place for entry in settings.entries for place in entry.config.trust_places()]
-    return (*trust_files(existing_files(settings.root.sink)), *devices)
+    return (*sinks, *devices)

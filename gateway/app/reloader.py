@@ -99,7 +99,7 @@ class Reloader:
     async def _prepared(self, before: Settings, after: Settings) -> NextConfiguration:
         parts = self._parts
         services = parts.source_services(after)
-        return await asyncio.to_thread(prepare, before, after, parts.boot, parts.stages, parts.next_layout, services)
+        return await asyncio.to_thread(prepare, before, after, parts.boot, parts.stages, parts.uplinks.prepare, services)
 
     # -- changing ----------------------------------------------------------------------------------------------------
 

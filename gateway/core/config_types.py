@@ -200,6 +200,9 @@ def existing_files(model: BaseModel, prefix: str = "") -> dict[str, Path]:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             found |= existing_files(value, f"{prefix}{name}.")
+        elif isinstance(value, tuple):
+            for at, one in enumerate(value):
+                found |= existing_files(one, f"{prefix}{name}.{at}.") if isinstance(one, BaseModel) else {}
         elif isinstance(value, Path) and MUST_EXIST in (*field.metadata, *_inner(field.annotation)):
             found[prefix + name] = value
     return found

@@ -1,7 +1,9 @@
 """What Linux knows of a TCP connection."""
 
+import fcntl
 import socket
 import struct
+import termios
 from typing import Any, Final
 
 _TCP_INFO: Final = getattr(socket, "TCP_INFO", 11)
@@ -14,15 +16,17 @@ _TICK_NS: Final = 10_000_000
 def received_ago_ns(transport: Any) -> int | None:
     """Return for how long at least nothing has come on a connection, awake time of the machine, rounded up by a tick.
 
-    transport: of asyncio, over TCP or TLS on it. Returns None for other connections and systems that do not say.
+    transport: of asyncio, over TCP or TLS on it. Returns None for other connections, for systems that do not say, and where
+    something has come that was not read yet: then it is that which came last, and what was read may be older.
     """
     peer = transport.get_extra_info("socket") if transport is not None else None
     if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6) or peer.type != socket.SOCK_STREAM:
         return None
     try:
         facts = peer.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _RECEIVED_AT + 4)
+        unread = fcntl.ioctl(peer.fileno(), termios.FIONREAD, bytes(4))  # after the facts, so that nothing falls in between
     except OSError:
         return None
-    if len(facts) < _RECEIVED_AT + 4:
+    if len(facts) < _RECEIVED_AT + 4 or any(unread):
         return None
     return int(struct.unpack_from("=I", facts, _RECEIVED_AT)[0]) * 1_000_000 + _TICK_NS

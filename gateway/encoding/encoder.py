@@ -101,9 +101,12 @@ class Encoder:
         stamp = now_ns // 1_000_000
         return self._document(self._topics.stats(device), Lane.WINDOW, stamp, stamp, {"stats": _finite(stats)})
 
-    def event(self, event: Event) -> Message:
-        """Return an event of a device or of the gateway as a message; a number that JSON cannot carry becomes null."""
-        topic = self._topics.event(event.device)
+    def event(self, event: Event, *, sink: str = "") -> Message:
+        """Return an event of a device or of the gateway as a message; a number that JSON cannot carry becomes null.
+
+        sink: with several sinks, the only one that gets it, on a topic of its own.
+        """
+        topic = self._topics.event_of_sink(sink) if sink else self._topics.event(event.device)
         stamp = event.time_ns // 1_000_000
         owner: dict[str, Any] = {}
         payload = _finite(event.payload())
@@ -116,11 +119,14 @@ class Encoder:
             owner["device"] = self._table.devices[event.device]
         return self._document(topic, Lane.EVENT, stamp, stamp, {"kind": event.kind} | owner | payload)
 
-    def loss_event(self, loss: Loss, now_ns: int) -> MessagesLost:
-        """Return the event of messages that will never arrive, for the topic of the device they belong to."""
+    def loss_event(self, loss: Loss, now_ns: int, sink: str | None = None) -> MessagesLost:
+        """Return the event of messages that will never arrive, for the topic of the device they belong to.
+
+        sink: with several sinks, the one that will not get them.
+        """
         device = loss.topic.removeprefix(self._topics.base + "/").rpartition("/")[0]
         known = self._topics.devices.index(device) if device in self._topics.devices else None
-        return MessagesLost.of(loss, now_ns, known)
+        return MessagesLost.of(loss, now_ns, known, sink)
 
     @staticmethod
     def read_loss(message: Message) -> Loss:
@@ -240,11 +246,13 @@ class StatusText:
         certificates: Mapping[str, int] | None = None,
         memory_only: tuple[str, int] | None = None,
         configuration: Mapping[str, object] | None = None,
+        sinks: Mapping[str, str] | None = None,
     ) -> bytes:
         """Return every device's state, and since when the gateway runs.
 
         certificates: when they end, ms, by owner. memory_only: why the disk takes nothing, and since when messages are in
         memory only, ms UTC. configuration: what cannot be used of it, and the last reload, as the message schema says.
+        sinks: where there are several, the state of each.
         """
         states = {
             self._table.devices[number]: {"state": state.state, "reason": state.reason} for number, state in devices.items()
@@ -254,6 +262,8 @@ class StatusText:
             more["outbox"] = dict(zip(("refused", "memory_since"), memory_only, strict=True))
         if configuration:
             more["configuration"] = configuration
+        if sinks:
+            more["sinks"] = {name: {"state": state} for name, state in sinks.items()}
         states |= {name: {"state": "down", "reason": reason} for name, reason in self.refused.items()}
         return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states} | more)
 

@@ -143,6 +143,11 @@ MESSAGES: Final[Schema] = {
                 "required": ["refused", "memory_since"],
                 "additionalProperties": False,
             },
+            "sinks": {
+                "type": "object",
+                "description": "with several sinks: the state of each, by name",
+                "additionalProperties": {"type": "object", "properties": {"state": {"enum": ["connected", "away"]}}},
+            },
             "configuration": {
                 "type": "object",
                 "description": "while a part of the configuration cannot be used, and after a reload",

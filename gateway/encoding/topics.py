@@ -32,6 +32,16 @@ class Topics:
         """Return the topic of the state of the gateway and its devices."""
         return f"{self.base}/status"
 
+    @property
+    def raw_request(self) -> str:
+        """Return the topic on which the past is asked for."""
+        return f"{self.base}/raw/request"
+
+    @property
+    def raw_answer(self) -> str:
+        """Return the topic of answers, or its first levels."""
+        return f"{self.base}/raw/answer"
+
     def of_device(self, device: int) -> str:
         """Return what all topics of a device begin with."""
         return f"{self.base}/{self.devices[device]}"
@@ -55,3 +65,12 @@ class Topics:
     def stats(self, device: int | None) -> str:
         """Return the topic of counters and measurements of a device's connection, or of the gateway itself."""
         return f"{self.base}/stats" if device is None else f"{self.base}/{self.devices[device]}/stats"
+
+    def event_of_sink(self, sink: str) -> str:
+        """Return the topic of the loss records of one of several sinks, which that sink alone gets."""
+        return f"{self.base}/{level_of_sink(sink)}/event"
+
+
+def level_of_sink(sink: str) -> str:
+    """Return the level that stands in the place of a device in the topic of a sink's loss records."""
+    return f"sink-{sink}"

@@ -25,6 +25,9 @@ from gateway.outbox.writer import BATCH_DELETES, Writer
 _LEAD: Final = 0.8
 """Share of the commit interval after which a commit begins, so that it ends within the interval."""
 
+_DISCARD: Final = 500
+"""Messages to forget at once."""
+
 _AHEAD_BYTES: Final = 4 * 2**20
 """Backlog is read when less than this waits in memory, about what is sent during a commit, which the disk is busy with."""
 
@@ -158,6 +161,30 @@ class Outbox:
     def watermarks(self) -> Watermarks:
         """Return what sources remember of what they handed on, kept in the same file."""
         return self._writer.watermarks.pending
+
+    async def adopt(self, messages: Sequence[Message]) -> None:
+        """Take over backlog before `run`, and write it. What the disk refuses stays in memory, under its ceiling."""
+        for message in messages:
+            self.put(message)
+        while self._memory.unwritten and await self._writer.commit():
+            continue
+
+    async def discard(self) -> int:
+        """Forget all that waits, and the losses not yet announced, beside `run`: nobody wants them. Returns how many."""
+        self._writer.ledger.reconnected()
+        self._writer.ledger.announce()
+        count = 0
+        while self.stats.messages or self._memory.has_backlog:
+            for delivery in await self.fetch(_DISCARD):
+                self.ack(delivery)
+                count += 1
+            await self._clock.sleep(0)
+        return count
+
+    def is_safe(self, since: float) -> bool:
+        """Return whether what was put up to then (monotonic seconds) is on the disk or delivered."""
+        oldest = self._memory.unwritten_since
+        return oldest is None or oldest > since
 
     # -- MessageQueue
 

@@ -67,11 +67,13 @@ class Publisher:
         *,
         delays: Callable[[], Iterator[float]] = full_jitter,
         report: Callable[[Event], None] = lambda event: None,
+        name: str = "",
     ) -> None:
         """Connect nothing yet. delays: of attempts to connect, and of pauses after refusals, seconds.
 
-        report: publishes security events of attempts to connect.
+        report: publishes security events of attempts to connect. name: of the sink in the journal, where there are several.
         """
+        self._log = log.bind(sink=name) if name else log
         self._sink = sink
         self._deliveries = deliveries
         self._clock = clock
@@ -92,6 +94,8 @@ class Publisher:
         self.state = PublisherState.IDLE
         self.connects = 0
         """Connections accepted."""
+        self.on_changed: Callable[[], None] = lambda: None
+        """Called when a connection begins or has ended."""
 
     @property
     def is_connected(self) -> bool:
@@ -170,14 +174,15 @@ class Publisher:
                 return False
         except NotConnected as error:
             if self._log_throttle.is_due(str(error), "failure"):
-                log.warning("sink not connected", reason=str(error))
+                self._log.warning("sink not connected", reason=str(error))
             self._refusals.record(error, "broker")
             return False
         self._log_throttle.forget("failure")
         self._refusals.forget()
         self.state = PublisherState.CONNECTED
         self.connects += 1
-        log.info("sink connected", connects=self.connects)
+        self.on_changed()
+        self._log.info("sink connected", connects=self.connects)
         return True
 
     async def _serve(self) -> Ending | None:
@@ -194,12 +199,12 @@ class Publisher:
             self._end_live(ending)
         up_s = round(self._clock.monotonic() - began, 1)
         if ending is None:
-            log.info("sink disconnected", up_s=up_s, acked=self.acked)
+            self._log.info("sink disconnected", up_s=up_s, acked=self.acked)
         elif ending.by is EndedBy.MOVE:
             if self._log_throttle.is_due(ending.reason, "move"):
-                log.warning("going on to the next address of the sink", reason=ending.reason)
+                self._log.warning("going on to the next address of the sink", reason=ending.reason)
         else:
-            log.warning("sink connection lost", reason=ending.reason, up_s=up_s, released=self.released)
+            self._log.warning("sink connection lost", reason=ending.reason, up_s=up_s, released=self.released)
             self._hint(is_short=ending.by is EndedBy.FAR_END and up_s < _STABLE_S)
         return ending
 
@@ -224,6 +229,7 @@ class Publisher:
         if self.state in (PublisherState.LIVE, PublisherState.DRAINING):
             self._deliveries.set_live(False)
         self.state = PublisherState.WAITING
+        self.on_changed()
         held, self._held = list(self._held), deque()
         self._in_flight.release_all(ending)
         self._in_flight.release(held)
@@ -231,7 +237,7 @@ class Publisher:
     def _hint(self, *, is_short: bool) -> None:
         self._short_in_a_row = self._short_in_a_row + 1 if is_short else 0
         if self._short_in_a_row >= _MANY_SHORT and self._policy.hint and self._log_throttle.is_due("short", "hint"):
-            log.warning("sink connections do not last", in_a_row=self._short_in_a_row, hint=self._policy.hint)
+            self._log.warning("sink connections do not last", in_a_row=self._short_in_a_row, hint=self._policy.hint)
 
     async def _feed(self) -> NoReturn:
         while True:

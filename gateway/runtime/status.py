@@ -23,13 +23,20 @@ class StatusBoard:
         self._encode_offline = encode_offline
         self._states = {number: DeviceState(number, "down", "starting") for number in range(devices)}
         self._changed = asyncio.Event()
+        self._feeds: list[asyncio.Event] = [self._changed]
+
+    def feed(self) -> "StatusCopy":
+        """Return the same status for another sink, which is told of each change by itself."""
+        changed = asyncio.Event()
+        self._feeds.append(changed)
+        return StatusCopy(self, changed)
 
     def update(self, state: DeviceState) -> bool:
         """Record a state. Returns whether state or reason differ from before."""
         if self._states[state.device] == state:
             return False
         self._states[state.device] = state
-        self._changed.set()
+        self.wake()
         return True
 
     def state_of(self, device: int) -> DeviceState:
@@ -46,20 +53,47 @@ class StatusBoard:
         for before, now in rows.items():
             states[now] = replace(self._states[before], device=now)
         self._states = states
-        self._changed.set()
+        self.wake()
 
     def wake(self) -> None:
         """Make `changed` return although no state is new: another part of the status has changed."""
-        self._changed.set()
+        for changed in self._feeds:
+            changed.set()
 
     def current(self) -> tuple[str, bytes]:
         """Return topic and payload of the status, and consider them published."""
         self._changed.clear()
+        return self.payload()
+
+    def payload(self) -> tuple[str, bytes]:
+        """Return topic and payload of the status as it is now."""
         return self._topic, self._encode(self._states)
 
     def offline(self, reason: str) -> tuple[str, bytes]:
         """Return topic and payload that say that the gateway is away since now."""
         return self._topic, self._encode_offline(reason)
+
+    async def changed(self) -> None:
+        """Wait until the status has changed since `current` or this was last called. Cancellable."""
+        await self._changed.wait()
+        self._changed.clear()
+
+
+class StatusCopy:
+    """The status of a board for one of several sinks (`core.ports.sink.StatusFeed`)."""
+
+    def __init__(self, board: StatusBoard, changed: asyncio.Event) -> None:
+        """Show what a board has. changed: set by the board at each change."""
+        self._board, self._changed = board, changed
+
+    def current(self) -> tuple[str, bytes]:
+        """Return topic and payload of the status, and consider them published here."""
+        self._changed.clear()
+        return self._board.payload()
+
+    def offline(self, reason: str) -> tuple[str, bytes]:
+        """Return topic and payload that say that the gateway is away since now."""
+        return self._board.offline(reason)
 
     async def changed(self) -> None:
         """Wait until the status has changed since `current` or this was last called. Cancellable."""

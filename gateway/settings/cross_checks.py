@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from gateway.core.errors import Problem
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutFault
 from gateway.core.ports.plugin import CrossChecked, WithTagWarnings
+from gateway.core.ports.sink_plugin import TopicRooted
+from gateway.encoding.topics import level_of_sink
 from gateway.plugins import LAYOUTS, SOURCES
+from gateway.settings.configured_sinks import ConfiguredSink
 from gateway.settings.device_files import Device
 from gateway.settings.model import Root
 from gateway.settings.problem_collector import ProblemCollector
@@ -35,15 +38,36 @@ def check_names(devices: Sequence[Device]) -> Iterator[Blamed]:
                 yield own[row], own[row].file.problem((key,), message, expected)
 
 
+def check_sinks(root: Root, file: SourceFile, devices: Sequence[Device]) -> Iterator[Blamed]:
+    """Yield topics of sinks that cannot be told apart from others, and different roots. file: gateway.yaml."""
+    levels = {level_of_sink(entry.name): entry.name for entry in root.sinks}
+    for device in devices:
+        if (sink := levels.get(device.config.name)) is not None:
+            message = f"{device.config.name!r} is the topic level of the loss records of sink {sink}"
+            yield device, device.file.problem(("name",), message, "another name")
+    for sink in root.all_sinks:
+        if isinstance(sink.plugin, TopicRooted):
+            own = sink.plugin.topic_root(sink.config)
+            if own not in (root.topic_root, sink.plugin.topic_root(sink.plugin.config_model())):
+                message = f"{own!r} is not the root of the first sink: messages have one topic for all sinks"
+                yield None, file.problem((*sink.place, "root"), message, root.topic_root)
+
+
 def check_layouts(root: Root, file: SourceFile, devices: Sequence[Device]) -> Iterator[Blamed]:
     """Yield what layouts find wrong: topics that do not exist or are used twice, keys that have no effect.
 
     file: gateway.yaml.
     """
-    scope = root.layout_scope([_scope_of(device) for device in devices])
-    for plugin in LAYOUTS.values():
-        for fault in plugin.check(scope):
-            yield None if fault.device is None else devices[fault.device], _problem(fault, file, devices)
+    yield from check_sinks(root, file, devices)
+    seen: set[Problem] = set()
+    scopes = [_scope_of(device) for device in devices]
+    for sink in root.all_sinks:
+        for plugin in LAYOUTS.values():
+            for fault in plugin.check(root.layout_scope(scopes, sink)):
+                problem = _problem(fault, sink, file, devices)
+                if problem not in seen:
+                    seen.add(problem)
+                    yield None if fault.device is None else devices[fault.device], problem
 
 
 def _scope_of(device: Device) -> DeviceScope:
@@ -55,9 +79,9 @@ def _scope_of(device: Device) -> DeviceScope:
     return DeviceScope(device.config.name, [tag.model.name for tag in tags], device.publish, place)
 
 
-def _problem(fault: LayoutFault, root: SourceFile, devices: Sequence[Device]) -> Problem:
+def _problem(fault: LayoutFault, sink: ConfiguredSink, root: SourceFile, devices: Sequence[Device]) -> Problem:
     if fault.device is None:
-        return root.problem(fault.key, fault.message, fault.expected)
+        return root.problem(sink.key(fault.key), fault.message, fault.expected)
     device = devices[fault.device]
     if fault.tag is None:
         return device.file.problem(fault.key, fault.message, fault.expected)

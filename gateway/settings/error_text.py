@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.core.errors import Problem
 from gateway.core.nearest import nearest
+from gateway.plugins import SINKS
 from gateway.settings import ceilings
 from gateway.settings.secrets import SecretReference
 from gateway.settings.source_files import KeyPath, SourceFile, is_secret
@@ -72,7 +73,16 @@ def error_lines(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def _where(one: Any) -> KeyPath:
-    return tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _KEY_MARK)
+    if one["type"].startswith("union_tag_"):
+        return (*one["loc"], "kind")
+    parts = [part for part in one["loc"] if isinstance(part, str | int) and part != _KEY_MARK]
+    return (*parts[:2], *parts[3:]) if _kind_of_sink(one) else tuple(parts)
+
+
+def _kind_of_sink(one: Any) -> str:
+    """Return the kind of the sink in which an error is, which pydantic puts into the place of the error; else nothing."""
+    place = one["loc"]
+    return place[2] if len(place) > 2 and place[0] == "sinks" and place[2] in SINKS else ""
 
 
 def _errors_of(validate: Callable[[], object]) -> set[tuple[KeyPath, str]]:
@@ -93,12 +103,13 @@ def _wrong_key(one: Any, message: str) -> KeyPath:
 def _message(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[str, ...]) -> tuple[str, str]:
     kind, text, context = one["type"], one["msg"], one.get("ctx", {})
     if kind == "extra_forbidden":
-        fields = _fields_at(model, where[:-1])
+        fields = _fields_at(model, where[:-1], _kind_of_sink(one))
         message, expected = unknown_key(str(where[-1]), fields if len(where) > 1 else [*fields, *extra_keys])
         comma = "; a text with a comma goes in quotes" if one["input"] is None else ""  # {node: ns=2;s=a,b}: node, and b
         return message, expected + comma
-    if kind == "missing":
-        return "is missing", ""
+    if kind == "missing" or kind.startswith("union_tag_"):
+        tag = context.get("tag")
+        return f"kind {quote_value(tag)} is not allowed" if tag else "is missing", str(context.get("expected_tags", ""))
     value = one["input"]
     comma = "; decimals are written with a point" if isinstance(value, str) and _COMMA.fullmatch(value) else ""
     shown = "the value" if is_secret(where) else quote_value(value)
@@ -130,17 +141,23 @@ def unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:
     return "is not a known key", f"{close}?" if close else some
 
 
-def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
-    """Return the keys that are known at a path below a model."""
+def _fields_at(model: type[BaseModel], path: KeyPath, kind: str = "") -> list[str]:
+    """Return the keys that are known at a path below a model. kind: of several models in one place, the one to choose."""
     for part in path:
         if isinstance(part, int):
             continue  # a place in a list
         found = model.model_fields.get(part)
-        inner = next(_models_in(found.annotation), None) if found else None
+        models = list(_models_in(found.annotation)) if found else []
+        chosen = (one for one in models if kind and kind in get_args(_annotation_of_kind(one)))
+        inner = next(chosen, models[0] if models else None)
         if inner is None:
             return list(model.model_fields) if found is None else []
         model = inner
     return list(model.model_fields)
+
+
+def _annotation_of_kind(model: type[BaseModel]) -> Any:
+    return model.model_fields["kind"].annotation if "kind" in model.model_fields else None
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

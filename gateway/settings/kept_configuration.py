@@ -94,8 +94,9 @@ def faults_of_layouts(settings: Settings) -> Iterator[Any]:
     """Yield what layouts find wrong with a mixture of two configurations."""
     from gateway.plugins import LAYOUTS
 
-    for plugin in LAYOUTS.values():
-        yield from plugin.check(settings.layout_scope)
+    for scope in settings.layout_scopes:
+        for plugin in LAYOUTS.values():
+            yield from plugin.check(scope)
 
 
 def _outbox_path(folder: Path) -> Path | None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core.errors import Problem
@@ -18,6 +18,7 @@ from gateway.core.tags import TagTable
 from gateway.live.history.config import HistoryConfig
 from gateway.outbox.config import OutboxConfig
 from gateway.plugins import LAYOUTS, SOURCES
+from gateway.settings.configured_sinks import ConfiguredSink, faults_of_sinks, sinks_of
 from gateway.settings.derived_model import derived_model
 from gateway.settings.publish_model import DevicePublish, Publish
 from gateway.settings.reload_config import ReloadConfig
@@ -73,16 +74,31 @@ class Root(SinkSections):
         """Return the sources of values: environment variables win over the file."""
         return env_settings, init_settings
 
-    def layout_scope(self, devices: Sequence[DeviceScope]) -> LayoutScope:
-        """Return what a layout gets to see: to be checked, built, and described. devices: in the order of the tag table."""
+    @model_validator(mode="after")
+    def _sinks_fit(self) -> Self:
+        if fault := faults_of_sinks(self):
+            raise ValueError(fault)
+        return self
+
+    @property
+    def all_sinks(self) -> tuple[ConfiguredSink, ...]:
+        """Return the sinks that messages go to, at least one."""
+        return sinks_of(self)
+
+    def layout_scope(self, devices: Sequence[DeviceScope], sink: ConfiguredSink | None = None) -> LayoutScope:
+        """Return what the layout of a sink gets to see: to be checked, built, and described.
+
+        devices: in the order of the tag table. sink: one of `all_sinks`; None: the first.
+        """
+        sink = sink or self.all_sinks[0]
         return LayoutScope(
             root=self.topic_root,
             gateway=self.name,
-            config=self.publish,
+            config=sink.publish,
             devices=devices,
-            sink_name=self.sink_plugin.name,
-            sink=self.sink,
-            is_per_device=LAYOUTS[self.publish.layout].device_model is not None,
+            sink_name=sink.plugin.name,
+            sink=sink.config,
+            is_per_device=LAYOUTS[sink.publish.layout].device_model is not None,
             window_s=self.window.length / 1e9,
         )
 
@@ -156,14 +172,20 @@ class Settings:
 
     @property
     def layout_scope(self) -> LayoutScope:
-        """Return the view of this configuration that layouts get."""
+        """Return the view of this configuration that the layout of the first sink gets."""
+        return self.layout_scopes[0]
+
+    @property
+    def layout_scopes(self) -> list[LayoutScope]:
+        """Return the view of this configuration that layouts get, one for each sink."""
 
         def names(device: int) -> list[str]:
             return [tag.name for tag in self.table.tags[slice(*self.table.range_of(device))] if tag.published]
 
-        return self.root.layout_scope(
-            [DeviceScope(name, names(number), self.publishing[number]) for number, name in enumerate(self.table.devices)]
-        )
+        devices = [
+            DeviceScope(name, names(number), self.publishing[number]) for number, name in enumerate(self.table.devices)
+        ]
+        return [self.root.layout_scope(devices, sink) for sink in self.root.all_sinks]
 
     def missing_secrets(self) -> list[Problem]:
         """Return a problem for each secret that is not there now."""

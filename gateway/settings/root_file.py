@@ -1,7 +1,7 @@
 """`gateway.yaml`."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -14,6 +14,10 @@ from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.secrets import references_in, with_secrets
 from gateway.settings.secrets_config import SecretsConfig
 from gateway.settings.source_files import SourceFile
+
+_LIST: Final = "sinks"
+_NO_LIST: Final = ("is not a list", "a line for each sink: - {name: cloud, kind: mqtt, url: ...}")
+_NO_MAPPING: Final = ("is not a mapping", "keys below it, each as key: value")
 
 
 def read_root(collector: ProblemCollector) -> tuple[SourceFile, Root | None]:
@@ -50,7 +54,7 @@ def _configure_secrets(collector: ProblemCollector, file: SourceFile, value: dic
 
 def _validate(collector: ProblemCollector, file: SourceFile, value: dict[str, Any]) -> Root | None:
     # Root takes options of its own beside its fields (_env_file ...): only fields may reach it.
-    fields = {}
+    fields: dict[str, Any] = {}
     for key, one in value.items():
         if file.is_full:
             return None
@@ -58,9 +62,9 @@ def _validate(collector: ProblemCollector, file: SourceFile, value: dict[str, An
             file.add((key,), *unknown_key(key, list(Root.model_fields)))
         elif key != "name" and one is None:
             continue  # a section of which every line is commented out
-        elif key != "name" and not isinstance(one, dict):
+        elif key != "name" and not isinstance(one, list if key == _LIST else dict):
             # A variable below this key would replace the file's value and hide that it is wrong.
-            file.add((key,), "is not a mapping", "keys below it, each as key: value")
+            file.add((key,), *(_NO_LIST if key == _LIST else _NO_MAPPING))
         else:
             fields[key] = one
     if any(references_in(fields)):

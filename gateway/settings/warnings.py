@@ -39,9 +39,10 @@ def find_warnings(folder: Path, root: Root, devices: Sequence[ConfiguredDevice],
     yield from _missing_files(root_file, root, devices)
     yield from _near_names(root)
     yield from _readable_secrets(files)
-    plugin = root.sink_plugin
-    for key, message in plugin.warnings(root.sink) if isinstance(plugin, WithWarnings) else ():
-        yield f"{root_file}: {plugin.name}.{key} {message}"
+    for sink in root.all_sinks:
+        place = ".".join(map(str, sink.place))
+        for key, message in sink.plugin.warnings(sink.config) if isinstance(sink.plugin, WithWarnings) else ():
+            yield f"{root_file}: {place}.{key} {message}"
     if (usage := disk_usage(root.outbox.path)) is not None:
         tags, merges = [len(device.tags) for device in devices], root.window.late == "merge"
         text = shortage_text(root.outbox, usage, tags, root.window.length, merges=merges)

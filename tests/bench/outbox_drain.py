@@ -53,7 +53,7 @@ class Watch:
         """Messages of the backlog that the broker does not have yet, once counting has begun."""
         self._put_at: dict[tuple[str, int], float] = {}
         self._last_ns: dict[int, int] = {}
-        outbox, pipeline = gateway.parts.outbox, gateway.parts.pipeline
+        outbox, pipeline = gateway.parts.uplinks.all[0].outbox, gateway.parts.pipeline
         self._put, self._ack, self._push = outbox.put, outbox.ack, pipeline.push
         outbox.put, outbox.ack, pipeline.push = self.put, self.ack, self.push  # type: ignore[method-assign]
 
@@ -130,7 +130,7 @@ async def drain(folder: Path) -> dict[str, float]:
             await until(lambda: watch.counted("requests") > 5 * DEVICES, 30, "it polls")
             quiet = await _quiet(watch)
             await broker.start("max_queued_messages 1000000")
-            await until(lambda: gateway.parts.publisher.acked, 60, "the first message is through")
+            await until(lambda: gateway.parts.uplinks.acked, 60, "the first message is through")
             return quiet | await _drained(watch)
         finally:
             stop.set()

@@ -17,6 +17,7 @@ from asyncua.ua.uaerrors import UaError
 from gateway.sources.opcua.client.bounded_session import BoundedSession
 from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.decoding import decode_answer
+from gateway.sources.opcua.client.receipt import Answer
 from gateway.sources.opcua.client.transport import _find_servers, _get_endpoints
 from gateway.sources.opcua.codec.bounds import MOST_ANSWER, MOST_AT_ONCE, Budget
 from gateway.sources.opcua.codec.errors import TooLarge, WireError
@@ -36,8 +37,8 @@ class Client:
         self._answer = answer
         self.protocol = SimpleNamespace(authentication_token=None)
 
-    async def _send_request(self, *_: object, **__: object) -> BoundedBuffer:
-        return BoundedBuffer(self._answer, budget=Budget(MOST_AT_ONCE))
+    async def _send_request(self, *_: object, **__: object) -> Answer:
+        return Answer(self._answer, budget=Budget(MOST_AT_ONCE))
 
 
 def with_tail(response: Any, tail: bytes) -> bytes:

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from gateway.core.events.event import UNSET, Boot, Count, Event, LogLevel, Minimum, Positive, Unset
 from gateway.core.messages import Loss
 
+SinkListState = Literal["added", "renamed", "removed"]
 OutboxState = Literal["refused", "recovered", "damaged", "rescued", "moved", "sealed", "vanished"]
 
 
@@ -42,10 +43,15 @@ class MessagesLost(Event):
     declared thinned before."""
     from_seq: Positive | None = None
     """The first number of these."""
+    sink: str | None = None
+    """With several sinks: the one that will not get them. The others do."""
 
     @classmethod
-    def of(cls, loss: Loss, time_ns: int, device: int | None) -> "MessagesLost":
-        """Return the event that publishes a loss record. device: whose messages were lost, where it is still configured."""
+    def of(cls, loss: Loss, time_ns: int, device: int | None, sink: str | None = None) -> "MessagesLost":
+        """Return the event that publishes a loss record.
+
+        device: whose messages were lost, where it is still configured. sink: see the field.
+        """
         return cls(
             time_ns=time_ns,
             device=device,
@@ -61,6 +67,7 @@ class MessagesLost(Event):
             severity=200 if loss.cause == "thinned" else 700,
             windows=loss.windows or None,
             from_seq=loss.from_seq if loss.windows else None,
+            sink=sink,
         )
 
     @property
@@ -76,7 +83,8 @@ class MessagesLost(Event):
     def log_fields(self) -> dict[str, object]:
         """Return topic, count and numbers; of lost messages also what was merged in them, cause and detail."""
         span = {"seq": f"{self.first_seq}..{self.last_seq}"}
-        head: dict[str, object] = {"topic": self.topic, "count": self.count}
+        head: dict[str, object] = {"sink": self.sink} if self.sink else {}
+        head |= {"topic": self.topic, "count": self.count}
         if self.cause == "thinned":
             return head | span
         merged = {"windows": self.windows} if self.windows else {}
@@ -107,11 +115,40 @@ class OutboxStateChanged(Event):
     """Messages that were copied from the damaged file."""
     unknown: Count | Unset | None = UNSET
     """How many of these are in no loss record, because their topics are not known."""
+    sink: str | None = None
+    """With several sinks: whose file it is."""
 
     @property
     def severity(self) -> int:
         """Return the severity of the state."""
         return OUTBOX_SEVERITY[self.state]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkListChanged(Event):
+    """A sink that the gateway has from now on, or has no more."""
+
+    kind: ClassVar[str] = "sink"
+
+    state: SinkListState
+    """added: it begins with what is made from now on, or with `messages` of backlog. renamed: what waits goes on under the
+    new name. removed: what waited for it is deleted, and no other loss record speaks of it."""
+    sink: str
+    """Its name."""
+    was: str | None = None
+    """With renamed: the name before."""
+    messages: Count | Unset | None = UNSET
+    """How many messages it begins with, or waited for it; null: not known."""
+
+    @property
+    def severity(self) -> int:
+        """Return 500 for messages that are deleted, else 1."""
+        return 500 if self.state == "removed" and self.messages != 0 else 1
+
+    @property
+    def log_level(self) -> LogLevel:
+        """Return `warning` for messages that are deleted, else `info`."""
+        return "warning" if self.severity > 1 else "info"
 
 
 OUTBOX_SEVERITY: Final = {

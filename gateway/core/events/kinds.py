@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.core.events.delivery import MessagesLost, OutboxStateChanged
+from gateway.core.events.delivery import MessagesLost, OutboxStateChanged, SinkListChanged
 from gateway.core.events.device import DeviceStateChanged, SamplesLost
 from gateway.core.events.event import Event
 from gateway.core.events.gateway import (
@@ -31,6 +31,7 @@ CORE_EVENTS: Final[tuple[type[Event], ...]] = (
     ConfigurationReloaded,
     ConfigurationRefused,
     OutboxStateChanged,
+    SinkListChanged,
     HistorianStateChanged,
     CertificateExpiry,
     SecurityEvent,

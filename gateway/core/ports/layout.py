@@ -16,6 +16,8 @@ class Properties:
     """MIME type of the payload, empty for none."""
     user: tuple[tuple[str, str], ...] = ()
     """Names and values."""
+    correlation: bytes = b""
+    """By which whoever has asked knows the answer, empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ _MINUTE_NS: Final = SPAN_NS["minutes"]
 _HOUR_NS: Final = 60 * _MINUTE_NS
 _RETRY_S: Final = 60.0
 _ALL: Final = 2**63 - 1
+NOT_KEPT: Final = "not kept so far back"
 
 
 class Historian:
@@ -234,7 +235,7 @@ class Historian:
         earliest += [int(part.time.min()) for part in self._open_rows(kind) if len(part)]
         known = min((one for one in earliest if one is not None), default=_ALL)
         if begin < min(known, end):
-            yield begin, min(known, end), "not kept so far back"
+            yield begin, min(known, end), NOT_KEPT
         if kind == "samples" and self._samples.dropped_until_ns >= begin:
             until = min(self._samples.dropped_until_ns, end)
             yield begin, until, f"{self._samples.dropped} samples could not be compressed in time"

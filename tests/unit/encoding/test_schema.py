@@ -7,7 +7,7 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from gateway.core.events.delivery import OUTBOX_SEVERITY, MessagesLost, OutboxStateChanged
+from gateway.core.events.delivery import OUTBOX_SEVERITY, MessagesLost, OutboxStateChanged, SinkListChanged
 from gateway.core.events.device import DeviceStateChanged, SamplesLost
 from gateway.core.events.event import Event
 from gateway.core.events.gateway import (
@@ -67,6 +67,8 @@ EVENTS = [
     ConfigurationRefused(time_ns=T0, name="press", problem="x.yaml:3: y", runs="nothing"),
     OutboxStateChanged(time_ns=T0, state="damaged", reason="x", kept="o.db.1", lost=None, unknown=None, rescued=3),
     *(OutboxStateChanged(time_ns=T0, state=state) for state in OUTBOX_SEVERITY),
+    SinkListChanged(time_ns=T0, state="removed", sink="cloud", messages=None),
+    SinkListChanged(time_ns=T0, state="renamed", sink="cloud", was="mqtt"),
     from_server(ConditionAlarm, severity=700, condition="HighHigh", state="active", acknowledged=False, fields={"a": 1}),
     from_server(ServerEvent, severity=100, message="started", event_type="i=2041"),
     history(),
@@ -77,6 +79,7 @@ EVENTS = [
     HistorianStateChanged(time_ns=T0, state="refused", reason="disk full"),
     CertificateExpiry(time_ns=T0, certificate="broker", subject="CN=b", end=1, days_left=-1, severity=900),
     MessagesLost.of(Loss("plant/v1/g/event", OLD, 1, 2, 2, 5, 6, "max_age", "", 2, 1), T0, None),
+    MessagesLost.of(Loss("plant/v1/g/event", OLD, 1, 2, 2, 5, 6, "max_age"), T0, None, "cloud"),
     SecurityEvent(time_ns=T0, what="trust_changed", source="root: gateway cert trust", result="accepted", reason="x"),
     SecurityEvent(time_ns=T0, device=0, what="login_refused", source="press", result="refused", reason="x"),
     BirthRefused(time_ns=T0, device=0, name="press", reason="quota"),

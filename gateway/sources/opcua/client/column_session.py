@@ -13,6 +13,7 @@ from gateway.sources.opcua.client.bounded_session import BoundedSession
 from gateway.sources.opcua.client.decoding import decode_answer
 from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.publish_loop import Notification
+from gateway.sources.opcua.client.receipt import Receipt
 from gateway.sources.opcua.client.responses import read_history, read_publish, read_republish, read_values
 from gateway.sources.opcua.codec.bounds import DEEPEST
 from gateway.sources.opcua.codec.columns import ValueColumns
@@ -58,20 +59,23 @@ class ColumnSession(BoundedSession):
         self, request: Any, read: Callable[[Buffer, Types], Notification], timeout_s: float | None
     ) -> Notification:
         with translate_errors("the subscription is lost"):
-            answer = await self._send_request(request, timeout=timeout_s)
+            answer: Any = await self._send_request(request, timeout=timeout_s)
             try:
-                return await self._decoded(answer, read)
+                notification = await self._decoded(answer, read)
             except WireError as error:
                 undecoded = error
+            else:
+                notification.received_ns, _, notification.late_ns = answer.receipt
+                return notification
         raise undecoded
 
-    async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
-        """Read values with both timestamps. Returns them and the server's clock in ns. Raises WireError."""
+    async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int, Receipt]:
+        """Read values with both timestamps. Returns them, the server's clock in ns, and the receipt. Raises WireError."""
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         request.Parameters.NodesToRead = nodes
-        answer = await self._send_request(request)
-        return await self._decoded(answer, read_values)
+        answer: Any = await self._send_request(request)
+        return *await self._decoded(answer, read_values), answer.receipt
 
     async def read_past(self, request: ua.HistoryReadRequest) -> list[HistoryPage]:
         """Read history. Raises WireError."""

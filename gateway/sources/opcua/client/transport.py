@@ -22,8 +22,8 @@ from asyncua.ua.uaerrors import BadRequestTooLarge, BadResponseTooLarge, UaError
 
 from gateway.sources.opcua.client.chunk_buffer import CHUNK_BYTES, BadChunk, ChunkBuffer
 from gateway.sources.opcua.client.decoding import decode_answer
+from gateway.sources.opcua.client.receipt import NO_RECEIPT, Answer, Receipt, Stamp, unstamped
 from gateway.sources.opcua.codec.bounds import MOST_AT_ONCE, MOST_SERVICE, Budget
-from gateway.sources.opcua.codec.types.bounded_buffer import BoundedBuffer
 from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, AdaptiveTimeout
 
 MOST_BYTES: Final = 4 * 1024 * 1024
@@ -39,12 +39,12 @@ _OVERHEAD_BYTES: Final = 128
 """Of a chunk: headers, signature, padding."""
 
 
-def bind_transport(client: Client, adaptive: AdaptiveTimeout) -> Client:
-    """Give a client the transport of this module. Returns the same client."""
+def bind_transport(client: Client, adaptive: AdaptiveTimeout, stamp: Stamp = unstamped) -> Client:
+    """Give a client the transport of this module. Returns the same client. stamp: gives answers their `Receipt`."""
     inner = client.uaclient
 
     def made() -> UASocketProtocol:
-        protocol = _Protocol(adaptive, inner.security_policy)
+        protocol = _Protocol(adaptive, inner.security_policy, stamp)
         protocol.pre_request_hook = inner.pre_request_hook
         protocol.on_connection_lost = inner._on_transport_lost
         protocol.is_session_closing = inner._is_session_closing
@@ -82,14 +82,17 @@ async def _find_servers(client: UaClient, params: ua.FindServersParameters) -> l
 class _Protocol(UASocketProtocol):
     _connection: "_Connection"
 
-    def __init__(self, adaptive: AdaptiveTimeout, security_policy: SecurityPolicy) -> None:
+    def __init__(self, adaptive: AdaptiveTimeout, security_policy: SecurityPolicy, stamp: Stamp) -> None:
         super().__init__(adaptive.limit_s, security_policy)
+        self._stamp = stamp
         self._adaptive = adaptive
         self._connection = _Connection(security_policy, TransportLimits(CHUNK_BYTES, CHUNK_BYTES, 0, 0))
         self._received = ChunkBuffer()
         self._is_paused = False
 
     def data_received(self, data: bytes) -> None:
+        if not self._is_paused:  # else it stays that of the bytes before these: too early rather than too late
+            self._connection.receipt = self._stamp()
         self._adaptive.on_bytes()
         self._received.append(data)
         if not self._is_paused:
@@ -182,8 +185,12 @@ class _Protocol(UASocketProtocol):
 
 
 class _Connection(SecureConnection):
-    """most_bytes: of a message; fault: why the connection is to be given up, empty while it is sound."""
+    """most_bytes: of a message; fault: why the connection is to be given up, empty while it is sound.
 
+    receipt: of the bytes that are processed, and so of the messages whose last chunk is among them.
+    """
+
+    receipt: Receipt = NO_RECEIPT
     most_request_bytes: int = MOST_BYTES
     most_bytes: int = BYTES_BEFORE_SESSION
     fault: str = ""
@@ -218,7 +225,9 @@ class _Connection(SecureConnection):
         self._dropped = 0
         if kind == ua.ChunkType.Abort:  # an aborted message is ignored, the channel stays (Part 6, 6.7.3)
             return None
-        return _OverlongMessage(complete) if is_overlong else _Message(complete)  # type: ignore[no-untyped-call]  # asyncua's
+        message = _OverlongMessage(complete) if is_overlong else _Message(complete)  # type: ignore[no-untyped-call]  # asyncua's
+        message.receipt = self.receipt
+        return message
 
     def _drop(self, size: int) -> None:
         self._dropped = size
@@ -231,9 +240,11 @@ class _Connection(SecureConnection):
 class _Message(ua.Message):
     """A complete message, whose body is decoded within a budget whoever decodes it."""
 
-    def body(self) -> BoundedBuffer:
+    receipt: Receipt = NO_RECEIPT
+
+    def body(self) -> Answer:
         data = b"".join([chunk.Body for chunk in self._chunks])
-        return BoundedBuffer(data, budget=Budget(MOST_AT_ONCE))
+        return Answer(data, budget=Budget(MOST_AT_ONCE), receipt=self.receipt)
 
 
 class _OverlongMessage(_Message):

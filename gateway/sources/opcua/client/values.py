@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from gateway.core.clock import Clock
-from gateway.core.loop_watch import LoopWatch, elapsed_ns
+from gateway.core.loop_watch import elapsed_ns
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.errors import translate_errors
+from gateway.sources.opcua.client.inbox import Inbox, Inboxes
 from gateway.sources.opcua.client.notifications import Notifications
-from gateway.sources.opcua.client.publish_loop import PublishLoop
 from gateway.sources.opcua.client.services import expect
 from gateway.sources.opcua.client.subscriptions import Subscriptions, value_of
 from gateway.sources.opcua.codec.data_values import columns_without_values
@@ -33,7 +33,6 @@ class ValueReads:
         traffic: Traffic,
         *,
         register: bool,
-        watch: LoopWatch,
     ) -> None:
         """Read nothing yet. batches: those of all reads, because one limit holds for all (MaxNodesPerRead).
 
@@ -45,7 +44,6 @@ class ValueReads:
         self._clock = clock
         self._traffic = traffic
         self._register = register
-        self._watch = watch
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """Read the values of nodes now; see `Values.read`."""
@@ -64,13 +62,12 @@ class ValueReads:
         with translate_errors("cannot read"):
             asked_ns = elapsed_ns()
             nodes = [value_of(self._addresses.registered(item.node), item) for item in items]
-            columns, server_ns = await self._session.read_columns(nodes)
-        received_ns, late_ns = self._clock.now_ns(), self._watch.late_ns(asked_ns)
+            columns, server_ns, receipt = await self._session.read_columns(nodes)
         expect(columns.row.tolist(), items)
         rows = np.array([item.row for item in items], np.uint32)
         for place in np.flatnonzero(columns.status == NODE_UNKNOWN).tolist():
             self._addresses.forget(items[place].node)
-        return DataValues(replace(columns, row=rows), received_ns, server_ns, late_ns=late_ns)
+        return DataValues(replace(columns, row=rows), receipt.wall_ns, server_ns, late_ns=receipt.late_since(asked_ns))
 
     def _refused_service(self, items: Sequence[Item], status: int) -> DataValues:
         return replace(self._refused(items, status), refused=status)
@@ -83,12 +80,18 @@ class SessionValues:
     """The role `Values` of one session, made of its reads and its subscriptions."""
 
     def __init__(
-        self, reads: ValueReads, subscriptions: Subscriptions, publishing: PublishLoop, notifications: Notifications
+        self,
+        reads: ValueReads,
+        subscriptions: Subscriptions,
+        inboxes: Inboxes,
+        inbox: Inbox,
+        notifications: Notifications,
     ) -> None:
-        """Take the parts of the session."""
+        """Take the parts of the session. inbox: its own among all inboxes."""
         self.read = reads.read
         self._subscriptions = subscriptions
-        self._publishing = publishing
+        self._inboxes = inboxes
+        self._inbox = inbox
         self._notifications = notifications
 
     @property
@@ -109,5 +112,5 @@ class SessionValues:
     async def next_notification(self) -> DataValues:
         """Wait for the next notification; see `Values.next_notification`."""
         while (values := self._notifications.pop()) is None:
-            self._notifications.push(await self._publishing.next())
+            self._notifications.push(await self._inboxes.next(self._inbox))
         return values

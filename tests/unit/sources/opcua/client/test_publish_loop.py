@@ -74,7 +74,7 @@ def server():
 
 @pytest.fixture
 async def publishing(server):
-    made = PublishLoop(server, ManualClock(), "plc", server.traffic)
+    made = PublishLoop(server, ManualClock(), "plc", lambda _: server.traffic)
     yield made
     await made.close()
 
@@ -257,7 +257,7 @@ async def test_a_request_that_was_passed_by_is_replaced(server, publishing):
 
 async def test_delays_are_measured_by_both_clocks(server, publishing):
     now_ns = ManualClock(monotonic_s=0).now_ns()
-    told = Notification(SUBSCRIPTION, 1, False, now_ns + 2_000_000, now_ns - 30_000_000)
+    told = Notification(SUBSCRIPTION, 1, False, now_ns + 2_000_000, now_ns - 30_000_000, received_ns=now_ns)
     server.answer(told)
     await take(publishing, 1)
     assert (server.traffic.delay_ms, server.traffic.clock_ms) == (30.0, 2.0)
