@@ -149,7 +149,8 @@ class GatewayParts:
             stay = {old: new for old, new in move.devices.items() if names[new] not in following.reconnected}
             self.board.take_over(len(names), stay)
             self.live.take_table(settings.table, move, self.clock.now_ns())
-            self.uplinks.change(settings.table, following.layouts)
+            for change in following.layouts:
+                change()
             for source in self.sources:
                 source.move(move)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gateway.app.layout import window_styles
 from gateway.core.config_types import existing_files, trust_files
@@ -27,8 +26,8 @@ class NextConfiguration:
     """What differs from before."""
     move: TagMove
     """The way of its tags and devices."""
-    layouts: Sequence[Any]
-    """What the layout of each sink needs to go over to it."""
+    layouts: Sequence[Callable[[], None]]
+    """What has the layout of each sink go over to it."""
     stages: StageChain
     """New stages, without any value."""
     encoder: Encoder
@@ -46,12 +45,12 @@ def prepare(
     after: Settings,
     boot: str,
     build: Callable[[Settings], StageChain],
-    layouts: Callable[[Settings, Collection[str]], Sequence[Any]],
+    layouts: Callable[[Settings, Collection[str]], Sequence[Callable[[], None]]],
     services: SourceServices,
 ) -> NextConfiguration:
     """Build what is needed to go from one configuration to another. Blocks for a microsecond or two for each tag.
 
-    build: returns stages for a configuration. layouts: returns what layouts need to go over to it, with these devices.
+    build: returns stages for a configuration. layouts: returns what has layouts go over to it, with these devices.
     """
     found = difference(before, after)
     names = reconnected(before, after, found)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from gateway.app.layout import build_layout, change_layout, prepare_layout
+from gateway.app.layout import build_layout, prepare_layout
 from gateway.core.clock import Clock
 from gateway.core.events.delivery import OutboxStateChanged
 from gateway.core.events.event import Event
@@ -21,7 +20,6 @@ from gateway.core.ports.outbox import MessageQueue
 from gateway.core.ports.requests import PastRequests, RequestCounters
 from gateway.core.ports.sink import Certificate, Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
-from gateway.core.tags import TagTable
 from gateway.encoding.encoder import Encoder
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.streams import stream_of
@@ -153,8 +151,8 @@ class Uplinks:
             requests.update(one.sink.request_counters if isinstance(one.sink, RequestCounters) else {})
         return dict(total | each | requests) if self.is_listed else dict(total | requests)
 
-    def prepare(self, settings: Settings, changed: Collection[str]) -> list[Any]:
-        """Return what each layout needs to go over to other devices, on a thread.
+    def prepare(self, settings: Settings, changed: Collection[str]) -> list[Callable[[], None]]:
+        """Return what has each layout go over to other devices when it is called, on the loop. Itself for a thread.
 
         changed: those that are new, or not as they were.
         """
@@ -162,11 +160,6 @@ class Uplinks:
             prepare_layout(one.layout, scope, self._services.layout_services(settings, one.file), changed)
             for one, scope in zip(self.all, settings.layout_scopes, strict=True)
         ]
-
-    def change(self, table: TagTable, prepared: Sequence[Any]) -> None:
-        """Have all layouts go over to other devices."""
-        for one, own in zip(self.all, prepared, strict=True):
-            change_layout(one.layout, table, own)
 
     async def run(self) -> None:
         """Connect and deliver until `stop` is done."""

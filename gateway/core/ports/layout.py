@@ -156,6 +156,22 @@ class LatestStates(Protocol):
 
 
 @runtime_checkable
+class StandingPackets(Protocol):
+    """Capability of a layout: beside the messages there are packets that stand at the far end, until they change."""
+
+    async def standing(self) -> Iterator[Packet]:
+        """Return all of them when a connection has begun (`latest_states`), and whenever one has changed. Cancellable.
+
+        Called again once all that were returned have had their answers.
+        """
+        ...
+
+    def arrived(self, packet: Packet) -> None:
+        """Record that the far end has one of them."""
+        ...
+
+
+@runtime_checkable
 class TableFollower(Protocol):
     """Capability of a layout: it knows devices and tags, and goes over to another table while it runs."""
 
