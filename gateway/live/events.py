@@ -96,10 +96,10 @@ class RecentEvents:
         """Return the active alarms, that of the oldest change first."""
         return list(self._alarms.values())
 
-    def take_table(self, table: TagTable, known: Collection[tuple[str, str]]) -> None:
-        """Take another table. known: device and tag of which alarms go on; a device alone has an empty tag."""
+    def take_table(self, table: TagTable, devices: Collection[str], known: Collection[tuple[str, str]]) -> None:
+        """Take another table. Alarms of some devices, and of tags of others (`known`: device and tag), go on."""
         self._table = table
-        kept = {key: alarm for key, alarm in self._alarms.items() if key[:2] in known}
+        kept = {key: alarm for key, alarm in self._alarms.items() if key[0] in devices or key[:2] in known}
         if len(kept) != len(self._alarms):
             self._alarms = kept
             self.alarms_version = self._next()

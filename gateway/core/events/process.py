@@ -27,6 +27,8 @@ class LimitAlarm(Event):
     """The sample that passed the limit, engineering units."""
     limit: float
     """The configured limit, engineering units."""
+    reason: str | None = None
+    """Why it has cleared without a sample: `tag removed or changed`, by a reload."""
 
     @property
     def condition_state(self) -> tuple[str, bool]:
@@ -53,6 +55,8 @@ class Anomaly(Event):
     """Distance from `expected`, in standard deviations (z-score)."""
     expected: Measured
     """What the detector expected instead of `value`, engineering units."""
+    reason: str | None = None
+    """Why it has cleared without a window: `tag removed or changed`, by a reload."""
 
     @property
     def condition_state(self) -> tuple[str, bool]:

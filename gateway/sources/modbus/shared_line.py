@@ -32,7 +32,8 @@ class SharedLine:
     def __init__(self, doubt_ns: Callable[[], int], *, is_line: bool, lasts_ns: int = LASTS_NS) -> None:
         """Begin. doubt_ns: returns for how long what came just now is held.
 
-        is_line: replies are not known by a transaction id. lasts_ns: so long after the last reply of another master the line counts as ours again.
+        is_line: replies are not known by a transaction id. lasts_ns: how long after the last reply of
+        another master the line counts as ours again.
         """
         self.out: deque[Reading] = deque()
         self._held: deque[tuple[int, Reading]] = deque()

@@ -9,7 +9,7 @@ from gateway.core.tag_move import TagMove
 from gateway.core.tags import Tag, TagTable
 from gateway.plugins import DETECTORS
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
-from gateway.stages.stage_chain import ClosedWindows, StageChain
+from gateway.stages.stage_chain import REMOVED, ClosedWindows, StageChain
 from tests.support.blocks import GOOD, SECOND, block_of
 from tests.support.oracle import Sample, rows_of
 
@@ -145,3 +145,35 @@ def test_a_supplement_that_waits_is_published_with_the_right_tag() -> None:
     assert [(w.late, w.tag.tolist()) for w in closed.windows] == [(True, [0])]
     late = [w for w in after.close(M0 + 4 * SECOND + SECOND // 2).windows if w.late]
     assert [(w.tag.tolist(), w.mean.tolist()) for w in late] == [([0], [5.0])]
+
+
+def test_an_anomaly_of_a_tag_that_is_no_more_ends() -> None:
+    """That of a tag that stays goes on, and ends later as ever."""
+    before = chain(BEFORE)
+    for second in range(13):
+        push(before, second + 0.1, *((tag, 1000.0 if second == 12 else 10.0 + second % 3) for tag in (0, 1)))
+        found = before.close(M0 + (second + 1) * SECOND + SECOND // 2).events
+    assert [(event.tag, event.state) for event in found if event.kind == "anomaly"] == [(0, "active"), (1, "active")]
+    closed, after = swap(before, 13.6, move())
+    ended = [event for event in closed.events if event.kind == "anomaly"]
+    assert [(event.tag, event.state, event.reason) for event in ended] == [(0, "cleared", REMOVED)]
+    closed, _ = swap_back(after, 13.7)
+    assert [(event.tag, event.state) for event in closed.events if event.kind == "anomaly"] == [(0, "cleared")]
+
+
+def swap_back(after: StageChain, at: float) -> tuple[ClosedWindows, StageChain]:
+    """Everything is removed."""
+    way, now = TagMove.between(AFTER, TagTable((), ()), set()), M0 + round(at * SECOND)
+    return after.retire(way.gone, way, now), after
+
+
+def test_columns_of_tags_that_keep_their_places_are_reused() -> None:
+    """Nothing is copied; what was handed on to others stays as it is."""
+    way = TagMove.between(BEFORE, BEFORE, {"b"})
+    assert way.is_in_place
+    column, handed_on = np.arange(3.0), np.arange(3.0)
+    handed_on.flags.writeable = False
+    assert way.moved(column, -1.0) is column
+    assert way.moved(handed_on, -1.0).tolist() == column.tolist() == [-1.0, 1.0, 2.0]
+    assert handed_on.tolist() == [0.0, 1.0, 2.0]
+    assert move().moved(np.arange(3.0), -1.0).tolist() == [1.0, 2.0, -1.0, -1.0, -1.0]
