@@ -245,7 +245,7 @@ class LiveModel:
         same = {self.table.devices[row] for row in move.devices}
         tags = [table.tags[tag] for tag in move.learnt_new.tolist()]
         known = {(table.devices[tag.device], tag.name) for tag in tags} | {(name, "") for name in same}
-        self._events.take_table(table, known)
+        self._events.take_table(table, known, {(table.devices[tag.device], tag.name) for tag in table.tags})
         if self.history is not None:
             self.history.take_table(table)
         self._since = {name: self._since[name] if name in same else now_ns for name in table.devices}

@@ -59,8 +59,8 @@ class Stages(Protocol):
         """Close all windows."""
         ...
 
-    def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> Any:
-        """Return what is known of tags that end."""
+    def retire(self, tags: TagIds, following: Any, now_ns: int) -> Any:
+        """Return what is known of tags that end, and of alarms that the stages which follow do not have."""
         ...
 
     def take_over(self, other: Any, move: TagMove, now_ns: int) -> None:
@@ -162,7 +162,7 @@ class Pipeline:
         adopt: called in between, has all other parts go over to the new table.
         """
         now = self._clock.now_ns()
-        self._publish(self._stages.retire(move.gone, move, now))
+        self._publish(self._stages.retire(move.gone, stages, now))
         adopt()
         stages.take_over(self._stages, move, now)
         self._stages, self._table = stages, table

@@ -143,5 +143,6 @@ def test_another_table_keeps_what_stays_as_it_is() -> None:
     values = model.values()
     assert values.value[values.quality == GOOD].tolist() == [4, 5], "a device that was changed begins anew"
     assert values.quality.tolist() == [Quality.BAD_WAITING] * 2 + [GOOD] * 2 + [Quality.BAD_WAITING] * 2
-    assert [(a.device, a.tag) for a in model.alarms()] == [("device2", "tag4")]
+    kept = [(a.device, a.tag) for a in model.alarms()]
+    assert kept == [("device0", "tag0"), ("device2", "tag4")], "an alarm of a tag that is still there ends by an event"
     assert [view.since_ns for view in model.devices()] == [T0 + 9, T0, T0 + 9]
