@@ -12,7 +12,9 @@ from gateway.layouts.device.plugin import DevicePlugin
 from gateway.layouts.platform.plugin import PlatformPlugin
 from gateway.layouts.sparkplug.plugin import SparkplugPlugin
 from gateway.layouts.tag.plugin import TagPlugin
+from gateway.sinks.kafka.plugin import KafkaPlugin
 from gateway.sinks.mqtt.plugin import MqttPlugin
+from gateway.sinks.postgres.plugin import PostgresPlugin
 from gateway.sources.modbus.plugin import ModbusPlugin
 from gateway.sources.opcua.plugin import OpcUaPlugin
 from gateway.stages.detectors.ewma import EwmaPlugin
@@ -24,6 +26,8 @@ _SOURCES: Final[tuple[Plugin, ...]] = (
 
 _SINKS: Final[tuple[SinkPlugin, ...]] = (
     MqttPlugin(),  # the first one is used where gateway.yaml has no section of any
+    KafkaPlugin(),
+    PostgresPlugin(),
 )
 
 _LAYOUTS: Final[tuple[LayoutPlugin, ...]] = (

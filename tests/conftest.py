@@ -17,6 +17,7 @@ from tests.support import disk as disk_under_test
 from tests.support.absent import NODE_PACKAGES, absent
 from tests.support.examples import QUICK
 from tests.support.network import free_port
+from tests.support.postgres import binaries
 
 NODE = Path(__file__).parent / "node"
 
@@ -92,6 +93,24 @@ def mosquitto() -> str:
         absent("mosquitto (make test installs it where it can)")
     subprocess.run([path, "-h"], capture_output=True, check=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def kafka_jars() -> Path:
+    """The folder of Kafka's jars. Absent java or the jars: skipped at home, an error in CI."""
+    jars = Path(__file__).parent / "java" / "jars"
+    if not shutil.which("java") or not (jars / ".complete").exists():
+        absent("java and Kafka's jars (make test fetches them where it can)")
+    return jars
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Path:
+    """The folder of PostgreSQL's programs. Absent: skipped at home, an error in CI."""
+    found = binaries()
+    if found is None:
+        absent("PostgreSQL's server (make test installs it where it can)")
+    return found
 
 
 @pytest.fixture(scope="session")

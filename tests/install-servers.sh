@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run against: mosquitto, a browser and node's packages. At home what cannot be installed is left out and the
+# Installs what the tests run against: mosquitto, a browser, node's packages and Kafka's jars. At home what cannot be installed is left out and the
 # tests that need it are skipped; in CI that is an error.
 set -u
 here=$(dirname "$0")
@@ -40,6 +40,18 @@ if ! { command -v tinyproxy && command -v microsocks; } >/dev/null; then
         failed "tinyproxy or microsocks is missing (their tests are skipped)"
     fi
 fi
+if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+    say "installing postgresql"
+    if apt_install postgresql; then
+        # As with mosquitto: the tests start their own.
+        command -v systemctl >/dev/null && $as_root systemctl disable --now postgresql >/dev/null 2>&1
+        command -v pg_lsclusters >/dev/null && pg_lsclusters -h 2>/dev/null | while read -r version name _; do
+            $as_root pg_ctlcluster "$version" "$name" stop >/dev/null 2>&1
+        done
+    else
+        failed "postgresql is missing: apt install postgresql (its tests are skipped)"
+    fi
+fi
 if ! command -v chromium >/dev/null; then
     say "installing chromium"
     apt_install chromium || failed "chromium is missing: apt install chromium (the page's tests are skipped)"
@@ -55,5 +67,19 @@ if command -v npm >/dev/null && command -v node >/dev/null; then
     fi
 else
     say "node and npm are missing: tests against foreign servers are skipped"
+fi
+# Apache Kafka from its jars (45 MB, once).
+if ! { command -v java && command -v mvn; } >/dev/null; then
+    say "installing java and maven"
+    apt_install default-jre-headless maven || failed "java or mvn is missing (the tests against Kafka are skipped)"
+fi
+if command -v mvn >/dev/null && [ ! "$here/java/jars/.complete" -nt "$here/java/pom.xml" ]; then
+    say "fetching Kafka's jars"
+    rm -rf "$here/java/jars"
+    if mvn -q -B -f "$here/java/pom.xml" dependency:copy-dependencies -DoutputDirectory=jars -DincludeScope=runtime; then
+        touch "$here/java/jars/.complete"
+    else
+        failed "maven could not fetch Kafka's jars"
+    fi
 fi
 exit 0

@@ -73,7 +73,8 @@ class Gateway:
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
-                log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
+                for one in parts.uplinks.all:
+                    log.info("outbox", file=str(one.file), waiting=one.outbox.stats.messages)
                 await stop.wait()
                 notifier.send("STOPPING=1")
                 log.info("stopping")

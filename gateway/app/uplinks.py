@@ -1,12 +1,15 @@
 """The ways up of one gateway: for each sink an outbox, a layout and a publisher."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gateway.app.layout import build_layout, change_layout
+import structlog
+
+from gateway.app.layout import build_layout, prepare_layout
 from gateway.core.clock import Clock
 from gateway.core.events.delivery import OutboxStateChanged
 from gateway.core.events.event import Event
@@ -14,6 +17,7 @@ from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
 from gateway.core.ports.layout_plugin import LayoutServices
 from gateway.core.ports.outbox import MessageQueue
+from gateway.core.ports.requests import PastRequests, RequestCounters
 from gateway.core.ports.sink import Certificate, Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
 from gateway.encoding.encoder import Encoder
@@ -24,13 +28,15 @@ from gateway.outbox.fan_out import Branch, FanOut
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.outbox_set import OutboxSet
 from gateway.outbox.sink_changes import SinkChanges
-from gateway.outbox.sink_files import Assignment, SinkFiles, SinkName, assign, index_file, read_files
-from gateway.plugins import SINKS
+from gateway.outbox.sink_files import Assignment
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.queue_tap import QueueTap
 from gateway.runtime.status import StatusBoard
 from gateway.settings import Settings
-from gateway.settings.configured_sinks import ConfiguredSink
+from gateway.settings.configured_sinks import ConfiguredSink, assignment_of
+from gateway.settings.sink_sections import DEFAULT_SINK
+
+log = structlog.get_logger("app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class UplinkServices:
     """Writes an event to the journal that is published otherwise."""
     layout_services: Callable[[Settings, Path], LayoutServices]
     """Returns what the layout of a sink is built into. Takes the sink's outbox file."""
+    past: PastRequests
+    """Answers questions for the past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +87,11 @@ class Uplinks:
         self._merge = merge_windows if settings.root.window.late == "merge" else None
         sinks = settings.root.all_sinks
         path = settings.root.outbox.path
-        self._is_listed = sinks[0].is_listed
+        self.is_listed = sinks[0].is_listed
+        """They are a list, so each has a name of its own."""
         assignment = assignment_of(settings)
+        if assignment.known.fault:
+            log.error("which file is whose sink is read from their names", reason=assignment.known.fault)
         first = self._outbox(settings.root.outbox.model_copy(update=_UNLIMITED), "")
         of_sinks: dict[str, Outbox] = {}
         for sink in sinks:
@@ -92,7 +103,7 @@ class Uplinks:
         queues = {one.name: _tapped(one) for one in self.all}
         self.outbox: Outbox | OutboxSet
         self.queue: MessageQueue
-        if not sinks[0].is_listed and _is_plain(assignment, path):
+        if _is_plain(sinks, assignment):
             self.outbox, self.queue = of_sinks[sinks[0].name], queues[sinks[0].name]
             return
         self.queue = FanOut([Branch(queues[sink.name], sink.streams) for sink in sinks], stream_of)
@@ -112,7 +123,7 @@ class Uplinks:
     @property
     def states(self) -> Mapping[str, str]:
         """Return of each of several sinks whether it is `connected` or `away`; empty for the only one."""
-        if not self._is_listed:
+        if not self.is_listed:
             return {}
         return {one.name: "connected" if one.publisher.is_connected else "away" for one in self.all}
 
@@ -124,7 +135,7 @@ class Uplinks:
     def health(self) -> str:
         """Return what far ends refuse, as a sentence part; empty where all is well."""
         found = [(one, one.layout.health()) for one in self.all if isinstance(one.layout, HealthReporter)]
-        return ", ".join(f"{one.name}: {text}" if self._is_listed else text for one, text in found if text)
+        return ", ".join(f"{one.name}: {text}" if self.is_listed else text for one, text in found if text)
 
     def certificates(self) -> Sequence[Certificate]:
         """Return those in use. Reads files, for a thread."""
@@ -135,12 +146,20 @@ class Uplinks:
         own = {one.name: _counts(one.publisher, one.outbox) for one in self.all}
         total = {key: sum(counts[key] for counts in own.values()) for key in next(iter(own.values()))}
         each = {f"{name}.{key}": count for name, counts in own.items() for key, count in counts.items()}
-        return dict(total | each) if self._is_listed else dict(total)
+        requests: Counter[str] = Counter()
+        for one in self.all:
+            requests.update(one.sink.request_counters if isinstance(one.sink, RequestCounters) else {})
+        return dict(total | each | requests) if self.is_listed else dict(total | requests)
 
-    def change(self, settings: Settings, changed: Collection[str]) -> None:
-        """Have all layouts go over to other devices. changed: those that are new, or not as they were."""
-        for one, scope in zip(self.all, settings.layout_scopes, strict=True):
-            change_layout(one.layout, scope, self._services.layout_services(settings, one.file), changed)
+    def prepare(self, settings: Settings, changed: Collection[str]) -> list[Callable[[], None]]:
+        """Return what has each layout go over to other devices when it is called, on the loop. Itself for a thread.
+
+        changed: those that are new, or not as they were.
+        """
+        return [
+            prepare_layout(one.layout, scope, self._services.layout_services(settings, one.file), changed)
+            for one, scope in zip(self.all, settings.layout_scopes, strict=True)
+        ]
 
     async def run(self) -> None:
         """Connect and deliver until `stop` is done."""
@@ -171,7 +190,8 @@ class Uplinks:
         scope = settings.layout_scopes[settings.root.all_sinks.index(sink)]
         layout = build_layout(scope, services.layout_services(settings, file))
         board = services.board.feed() if label else services.board
-        found = sink.plugin.build(sink.config, SinkServices(settings.root.name, layout, board, services.clock, label))
+        built_into = SinkServices(settings.root.name, layout, board, services.clock, label, services.past)
+        found = sink.plugin.build(sink.config, built_into)
         policy = sink.plugin.policy(sink.config, services.clock.monotonic())
         publisher = Publisher(found, outbox, services.clock, policy, report=services.report, name=label)
         if label:
@@ -191,21 +211,10 @@ class Uplinks:
 _UNLIMITED = {"backlog_messages": 0, "backlog_bytes": 0}
 
 
-def assignment_of(settings: Settings) -> Assignment:
-    """Return which file is whose. Blocks."""
-    path, sinks = settings.root.outbox.path, settings.root.all_sinks
-    names = [SinkName(sink.name, sink.was, sink.begins_with_backlog) for sink in sinks]
-    return assign(path, known_files(settings), names)
-
-
-def known_files(settings: Settings) -> SinkFiles:
-    """Return which files were known when the gateway ran last. Blocks."""
-    return read_files(settings.root.outbox.path, next(iter(SINKS)))
-
-
-def _is_plain(assignment: Assignment, path: Path) -> bool:
-    """Return whether the only sink has the first file, and there never were others."""
-    return not assignment.removed and list(assignment.paths.values()) == [path] and not index_file(path).exists()
+def _is_plain(sinks: Sequence[ConfiguredSink], assignment: Assignment) -> bool:
+    """Return whether there is but the sink that there was before there could be several, with its file."""
+    is_first = len(sinks) == 1 and not sinks[0].is_listed and sinks[0].name == DEFAULT_SINK
+    return is_first and not assignment.removed and not assignment.known.is_written and not assignment.known.fault
 
 
 def _tapped(one: Uplink) -> MessageQueue:

@@ -16,7 +16,7 @@ from gateway.settings import Settings
 from gateway.settings.origins import settings_with_origins
 from gateway.web.config import WebConfig
 from gateway.web.unix_socket import socket_path
-from gateway.web.view import DeviceFacts, GatewayView, Identity
+from gateway.web.view import DeviceFacts, GatewayView, Identity, SinkFacts
 
 _STUCK_S: Final = 10.0
 _ANSWER_S: Final = 0.01
@@ -57,7 +57,23 @@ def gateway_view(parts: GatewayParts) -> GatewayView:
         configuration=lambda: [asdict(one) for one in settings_with_origins(parts.settings)],
         plan=lambda: _plan(parts.settings),
         history=history_of(parts.live, parts.history),
+        sinks=lambda: _sinks(parts),
+        past=parts.past,
     )
+
+
+def _sinks(parts: GatewayParts) -> Sequence[SinkFacts]:
+    """Return each of several sinks."""
+    if not parts.uplinks.is_listed:
+        return ()
+    found = [(one, one.publisher, one.outbox.stats) for one in parts.uplinks.all]
+    return [
+        SinkFacts(
+            one.name, publisher.is_connected, publisher.acked, stats.messages, stats.lost, stats.thinned, stats.disk_bytes,
+            stats.refused,
+        )
+        for one, publisher, stats in found
+    ]  # fmt: skip
 
 
 def web_server(parts: GatewayParts) -> Any:

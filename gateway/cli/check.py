@@ -6,11 +6,13 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.outbox_locations import configured
 from gateway.cli.output import Output, listing, waiting_for
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.foreign_text import LONGEST_TEXT, clean
 from gateway.core.plural import counted
+from gateway.core.ports.layout_plugin import LayoutScope
 from gateway.core.ports.plugin import TagFiles
 from gateway.outbox.disk_room import storage_faults
 from gateway.plugins import LAYOUTS
@@ -38,6 +40,12 @@ def check_config(folder: Path) -> int:
     _print_reads(console, settings)
     _print_publishes(console, settings)
     storage = [f"outbox.path: {fault}" for fault in storage_faults(settings.root.outbox.path)]
+    storage += [
+        f"sinks: {one.sink} is configured no more: what waits for it in {one.file} is dropped at the next start; a sink "
+        f"that says was: {one.sink} takes it over"
+        for one in configured(settings)
+        if one.is_removed
+    ]
     for warning in (*settings.warnings, *storage):
         console.print(Text.assemble(("warning:", "yellow"), f" {clean(warning, LONGEST_TEXT)}"))
     count = len(settings.warnings) + len(storage)
@@ -70,8 +78,24 @@ def _print_reads(console: Output, settings: Settings) -> None:
 
 
 def _print_publishes(console: Output, settings: Settings) -> None:
-    root, scope = settings.root, settings.layout_scope
-    console.print(Text.assemble(("\nWould publish", "bold"), f" to {root.sink_plugin.describe(root.sink)}"))
+    root = settings.root
+    for sink, scope in zip(root.all_sinks, settings.layout_scopes, strict=True):
+        place = sink.plugin.describe(sink.config)
+        console.print(
+            Text.assemble(("\nWould publish", "bold"), f" to {f'{sink.name}, {place}' if sink.is_listed else place}")
+        )
+        if sink.streams:
+            console.print(f"  only {', '.join(sorted(sink.streams))}, and its own loss records")
+        _print_topics(console, scope)
+    console.print("")
+    kept = f"in {root.outbox.path} what the broker does not have yet"
+    for location in configured(settings) if root.all_sinks[0].is_listed else ():
+        kept = "in files of their own what sinks do not have yet"
+        console.print(f"  {location.title}", markup=False)
+    console.print(Text.assemble(("Would keep", "bold"), f" {kept}\n"))
+
+
+def _print_topics(console: Output, scope: LayoutScope) -> None:
     default = LAYOUTS[scope.config.layout]
     before, after = default.describe(scope)
     lines = [*before]
@@ -80,5 +104,3 @@ def _print_publishes(console: Output, settings: Settings) -> None:
         lines += plugin.describe_device(scope, number)
     for line in (*lines, *after):
         console.print(f"  {line}")
-    console.print("")
-    console.print(Text.assemble(("Would keep", "bold"), f" in {root.outbox.path} what the broker does not have yet\n"))

@@ -1,7 +1,6 @@
 """`gateway export`: history files as CSV or Parquet, whether their gateway runs or not."""
 
 import csv
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,11 +16,11 @@ import numpy as np
 from gateway.cli.output import Output, describe_error, progress_bars, say
 from gateway.cli.parquet import Columns, ParquetFile
 from gateway.cli.problems import EXIT_CONFIG, print_problems
-from gateway.core.config_types import parse_duration_ns
 from gateway.core.errors import ConfigError, UsageError
 from gateway.core.nearest import nearest
 from gateway.core.plural import counted
 from gateway.core.quality import CLASS_NAMES, REASONS
+from gateway.core.time_text import TIME_EXAMPLE, parse_time_ns
 from gateway.live.history.chunks import rows_of
 from gateway.live.history.columns import SAMPLES, SPANS, Damaged, HistoryColumns
 from gateway.live.history.files import FoundFrame, HistoryFiles, Kind
@@ -30,7 +29,6 @@ from gateway.settings import load
 
 EXIT_DAMAGED: Final = 1
 Format = Literal["csv", "parquet"]
-_AGO: Final = re.compile(r"-(.+)")
 _S_NS: Final = 1_000_000_000
 
 
@@ -98,16 +96,9 @@ def _configured(config: Path) -> Path:
 def _time_ns(text: str, option: str) -> int:
     """Return a time that somebody has written: ISO 8601 (UTC without an offset), or so long ago. Raises UsageError."""
     try:
-        if (ago := _AGO.fullmatch(text)) is not None:
-            return time.time_ns() - parse_duration_ns(ago[1])
-        found = datetime.fromisoformat(text)
-        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found
-        if found.year < 1900:
-            raise ValueError(text)
-        return round(found.timestamp() * 1e6) * 1000
-    except (ValueError, OverflowError):
-        example = "a time such as 2026-11-30T14:00 (UTC) or 2026-11-30T15:00+01:00, or -2h for two hours ago"
-        raise UsageError(f"{option}: {text!r} is not understood; expected {example}") from None
+        return parse_time_ns(text, time.time_ns())
+    except ValueError:
+        raise UsageError(f"{option}: {text!r} is not understood; expected {TIME_EXAMPLE}") from None
 
 
 def _chosen(names: set[SeriesName], patterns: Sequence[str]) -> set[SeriesName]:

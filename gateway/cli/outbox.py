@@ -4,7 +4,6 @@ import base64
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -12,9 +11,9 @@ from typing import IO, Any, Final
 import orjson
 
 from gateway.audit.outbox_balance import Balance, balances
+from gateway.cli.outbox_locations import OutboxLocation, locations
 from gateway.cli.output import Output, describe_error, json_line, listing, progress_bars, say
 from gateway.cli.problems import EXIT_CONFIG
-from gateway.core.config_types import resolve_link
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.foreign_text import clean
 from gateway.core.interval_set import IntervalSet
@@ -26,7 +25,6 @@ from gateway.outbox.database.inspect import Inspection, inspection
 from gateway.outbox.dead_letters import is_dead_letter_file, readable_line
 from gateway.outbox.losses import THINNED
 from gateway.outbox.records import LOSS_LANE
-from gateway.settings import load
 
 EXIT_DAMAGED: Final = 1
 
@@ -36,28 +34,9 @@ _PEEK_CHARACTERS: Final = 400
 _NAMES: Final = {-1: "loss", **{int(lane): lane.name.lower() for lane in Lane}}
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxLocation:
-    """Where an outbox is, and how to open it."""
-
-    file: Path
-    """The database."""
-    key_file: str = ""
-    """As configured, empty when only the file is known."""
-    max_bytes: int = 0
-    """As configured, 0 when only the file is known."""
-
-    @classmethod
-    def of(cls, path: Path, key_file: str) -> "OutboxLocation":
-        """Return the outbox of a database, or of the configuration folder that names it. Raises ConfigError."""
-        if not path.is_dir():
-            return cls(resolve_link(path), key_file)
-        config = load(path).root.outbox
-        return cls(config.path, key_file or config.key_file, config.max_bytes)
-
-
-def stats(path: Path, key_file: str, as_json: bool) -> int:
-    """Print what waits: by lane how many, how large, how old; the files; losses not yet announced."""
+def stats(path: Path, key_file: str, as_json: bool, sink: str = "") -> int:
+    """Print what waits: by lane how many, how large, how old; the files; losses not yet announced; of each sink."""
+    of_sinks: dict[str, Any] = {}
 
     def show(outbox: Inspection, location: OutboxLocation) -> int:
         now_ms, oldest = time.time_ns() // 1_000_000, outbox.oldest_ms()
@@ -79,13 +58,16 @@ def stats(path: Path, key_file: str, as_json: bool) -> int:
             "unannounced_lost": sum(x.count for x in losses if x.cause != THINNED),
             "unannounced_merged": sum(x.count for x in losses if x.cause == THINNED),
         }
-        if as_json:
-            say(orjson.dumps(numbers, option=orjson.OPT_INDENT_2).decode())
-        else:
+        of_sinks[location.sink] = numbers
+        if not as_json:
             _print_stats(numbers, lanes)
         return 0
 
-    return _open_and_run(path, key_file, show)
+    code = _open_and_run(path, key_file, sink, show, quiet=as_json)
+    if as_json and of_sinks:
+        shown = of_sinks.get("") or (of_sinks[sink] if sink else {"sinks": of_sinks})
+        say(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+    return code
 
 
 def _print_stats(numbers: Mapping[str, Any], lanes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -118,15 +100,18 @@ def _age(seconds: int | None) -> str:
     return f"{seconds} s"
 
 
-def export(path: Path, target: str, key_file: str = "") -> int:
+def export(path: Path, target: str, key_file: str = "", sink: str = "") -> int:
     """Write every readable message as one JSON line to a new file, `-` for standard output; the outbox keeps them.
 
-    path: an outbox, its configuration folder, or the file beside it with what the broker refused.
+    path: an outbox, its configuration folder, or the file beside it with what the broker refused. sink: of several, the one
+    whose messages are wanted.
     """
     if path.is_file() and is_dead_letter_file(path):
         return _export_dead_letters(path, target, key_file)
 
     def write(outbox: Inspection, location: OutboxLocation) -> int:
+        if location.sink and not sink:
+            raise ConfigError("there are several sinks, which have the same messages: name one with --sink")
         if outbox.locked:
             raise ConfigError(f"{location.file} is encrypted: name its key with --key-file")
         if target == "-":
@@ -152,7 +137,7 @@ def export(path: Path, target: str, key_file: str = "") -> int:
         say(f"{counted(total - broken, 'message')} exported, {broken} unreadable", err=True)
         return EXIT_DAMAGED if broken else 0
 
-    return _open_and_run(path, key_file, write)
+    return _open_and_run(path, key_file, sink, write, quiet=True)
 
 
 def _export_dead_letters(path: Path, target: str, key_file: str) -> int:
@@ -185,7 +170,7 @@ def _export_dead_letters(path: Path, target: str, key_file: str) -> int:
     return EXIT_DAMAGED if counts[False] else 0
 
 
-def verify(path: Path, key_file: str) -> int:
+def verify(path: Path, key_file: str, sink: str = "") -> int:
     """Check every row, the kept counts, and that of no boot and topic a number is both there and declared lost."""
 
     def check(outbox: Inspection, _: OutboxLocation) -> int:
@@ -222,7 +207,7 @@ def verify(path: Path, key_file: str) -> int:
         sound = is_balanced and not broken and not twice and not wrong and not flaw and not broken_seal and kept == rows
         return 0 if sound else EXIT_DAMAGED
 
-    return _open_and_run(path, key_file, check)
+    return _open_and_run(path, key_file, sink, check)
 
 
 def _print_balances(rows: list[Balance]) -> bool:
@@ -244,7 +229,7 @@ def _spans(spans: Sequence[tuple[int, int]]) -> str:
     return some + (f" and {len(spans) - _MOST_SPANS} more" if len(spans) > _MOST_SPANS else "")
 
 
-def peek(path: Path, count: int, whole: bool, key_file: str) -> int:
+def peek(path: Path, count: int, whole: bool, key_file: str, sink: str = "") -> int:
     """Print the newest `count` messages of each topic, the newest last; payloads are cut unless `whole`."""
 
     def show(outbox: Inspection, _: OutboxLocation) -> int:
@@ -259,7 +244,7 @@ def peek(path: Path, count: int, whole: bool, key_file: str) -> int:
             say(f"  {clean(text, len(text) if whole else _PEEK_CHARACTERS)}")
         return 0
 
-    return _open_and_run(path, key_file, show)
+    return _open_and_run(path, key_file, sink, show)
 
 
 def _time(ms: int) -> str:
@@ -278,13 +263,23 @@ def _line(m: Message) -> dict[str, object]:
         return {**head, "payload_base64": base64.b64encode(m.payload).decode()}
 
 
-def _open_and_run(path: Path, key_file: str, work: Callable[[Inspection, OutboxLocation], int]) -> int:
+def _open_and_run(
+    path: Path, key_file: str, sink: str, work: Callable[[Inspection, OutboxLocation], int], *, quiet: bool = False
+) -> int:
+    """Open the outbox, or that of each sink in turn, and return the worst exit code. quiet: say nothing of whose it is."""
     try:
-        location = OutboxLocation.of(path, key_file)
-        with inspection(location.file, location.key_file) as outbox:
-            return work(outbox, location)
+        found = locations(path, key_file, sink)
+        worst = 0
+        for location in found:
+            if location.sink and not quiet and len(found) > 1:
+                say(location.title)
+            if location.sink and not location.file.exists():  # a sink that is new
+                continue
+            with inspection(location.file, location.key_file) as outbox:
+                worst = max(worst, work(outbox, location))
     except BrokenPipeError:
         raise  # the reader has gone: no fault
     except (GatewayError, OSError) as error:
         say(describe_error(error), err=True)
         return EXIT_CONFIG
+    return worst

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from gateway.cli.outbox_locations import configured
 from gateway.cli.output import describe_error, say
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, GatewayError
@@ -73,16 +74,20 @@ def _files(settings: Settings) -> Iterator[Path]:
     key_file = outbox.key_file
     if key_file and not key_file.startswith(_CREDENTIAL):
         yield from _there(Path(key_file))
-    sink = settings.root.sink_plugin
-    if isinstance(sink, HasSecretFiles):
-        for path in sink.secret_files(settings.root.sink):
-            yield from _there(path)
+    for sink in settings.root.all_sinks:
+        if isinstance(sink.plugin, HasSecretFiles):
+            for path in sink.plugin.secret_files(sink.config):
+                yield from _there(path)
     for plugin, entry in zip(settings.plugins, settings.entries, strict=True):
         if isinstance(plugin, KeepsFiles):
             for path in plugin.kept_files(entry.config):
                 yield from _there(path)
     history = settings.root.history.files.path
     yield from (path for path in _there(history) if path.suffix == SUFFIX)
+    for one in configured(settings):
+        if one.file != outbox.path:
+            for path in own_files(one.file):
+                yield from _there(path)
     lock = lock_file(outbox.path)
     for path in own_files(outbox.path):
         if path != lock:

@@ -21,6 +21,7 @@ EXIT_RED: Final = 2
 _EXITS: Final = {"ok": 0, "degraded": EXIT_DEGRADED, "red": EXIT_RED}
 _STYLES: Final = {"ok": "green", "degraded": "yellow", "red": "bold red", "down": "bold red"}
 _QUALITY: Final = {"good": "green", "uncertain": "yellow", "bad": "red"}
+_CONNECTED: Final = {True: ("connected", "green"), False: ("not connected", "bold red")}
 _MOST_ALARMS: Final = 10
 _MIB: Final = 2**20
 
@@ -126,11 +127,13 @@ def _delivery(found: dict[str, Any]) -> Text:
 
 def _delivery_lines(found: dict[str, Any]) -> Iterator[Text]:
     outbox = found["outbox"]
-    sink = Text(f"{outbox['sink']} ").append(
-        "connected" if outbox["connected"] else "not connected", style="green" if outbox["connected"] else "bold red"
-    )
+    sink = Text(f"{outbox['sink']} ").append(*_CONNECTED[bool(outbox["connected"])])
     sink.append(f", {number(outbox['counters'].get('acked', 0))} messages delivered, {outbox['messages']} waiting")
     yield sink
+    for one in outbox.get("sinks", ()):
+        line = Text(f"  {one['name']} ").append(*_CONNECTED[bool(one["connected"])])
+        line.append(f", {number(one['acked'])} delivered, {one['messages']} waiting, {one['lost']} lost")
+        yield line.append(f", the disk refuses: {one['refused']}" if one["refused"] else "", style="bold red")
     share = outbox["disk_bytes"] / max(outbox["limits"]["max_bytes"], 1)
     size = f"outbox {outbox['disk_bytes'] / _MIB:.1f} MiB ({share:.0%}), {outbox['lost']} lost, {outbox['thinned']} merged"
     line = Text(size, style="red" if outbox["lost"] else "")

@@ -29,6 +29,7 @@ from gateway.plugins import SINKS
 
 if TYPE_CHECKING:
     from gateway.settings import Settings  # a whole configuration: not for those who have none
+    from gateway.settings.configured_sinks import ConfiguredSink
 
 EXIT_INCOMPLETE: Final = 1
 EXIT_AWAY: Final = 3
@@ -45,6 +46,8 @@ class TailOptions:
     """--broker: its URL."""
     root: str
     """--root: what the contract's topics begin with."""
+    sink: str
+    """--sink: of several in the configuration, the one to follow."""
     topics: tuple[str, ...]
     """--topic: filters to follow instead of all others."""
     templates: tuple[str, ...]
@@ -122,6 +125,8 @@ def _make_plan(options: TailOptions) -> _Plan:
     Raises ConfigError or Permanent (the configuration), ValidationError (the broker), ValueError (a template).
     """
     if options.config is None:
+        if options.sink:
+            raise Permanent("--sink names a sink of a configuration: say --config, too")
         name = next(name for name, plugin in SINKS.items() if isinstance(plugin, Followable))
         section, root, place = _section(options, name, None)
         filters = options.topics or open_filters(root, options.templates)
@@ -129,10 +134,24 @@ def _make_plan(options: TailOptions) -> _Plan:
     from gateway.settings import load
 
     settings = load(options.config)
-    name = settings.root.sink_plugin.name
-    section, root, place = _section(options, name, settings.root.sink)
-    filters = options.topics or (*filters_of(settings), *template_filters(options.templates, root))
+    at, sink = _chosen(settings, options.sink)
+    name = sink.plugin.name
+    section, _, place = _section(options, name, sink.config)
+    root = options.root or settings.root.topic_root
+    filters = options.topics or (*filters_of(settings, at), *template_filters(options.templates, root))
     return _Plan(_followable(name), section, root, place, filters, bool(options.topics), not options.topics, settings)
+
+
+def _chosen(settings: "Settings", name: str) -> "tuple[int, ConfiguredSink]":
+    """Return the sink to follow and its place: the named one, else the first that can be followed. Raises Permanent."""
+    sinks = list(enumerate(settings.root.all_sinks))
+    if not name:
+        return next((one for one in sinks if isinstance(one[1].plugin, Followable)), sinks[0])
+    for one in sinks:
+        if one[1].is_listed and one[1].name == name:
+            return one
+    names = ", ".join(sink.name for _, sink in sinks if sink.is_listed)
+    raise Permanent(f"--sink {name}: no such sink; expected {names or 'none: there is only one'}")
 
 
 def _followable(name: str) -> Followable:

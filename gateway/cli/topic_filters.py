@@ -25,9 +25,9 @@ def template_filters(templates: Sequence[str], root: str) -> tuple[str, ...]:
     return tuple(templated.template_filter(one, root) for one in templates)
 
 
-def filters_of(settings: "Settings") -> tuple[str, ...]:
-    """Return filters of one gateway, by its configuration."""
-    scope = settings.layout_scope
+def filters_of(settings: "Settings", sink: int = 0) -> tuple[str, ...]:
+    """Return filters of one gateway, by its configuration. sink: which one of several, by its place."""
+    scope = settings.layout_scopes[sink]
     filters = list(LAYOUTS[scope.config.layout].filters(scope, None))
     for number, device in enumerate(scope.devices if scope.is_per_device else ()):
         filters += LAYOUTS[device.own.over(scope.config).layout].filters(scope, number)

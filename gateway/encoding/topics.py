@@ -32,6 +32,16 @@ class Topics:
         """Return the topic of the state of the gateway and its devices."""
         return f"{self.base}/status"
 
+    @property
+    def raw_request(self) -> str:
+        """Return the topic on which the past is asked for."""
+        return f"{self.base}/raw/request"
+
+    @property
+    def raw_answer(self) -> str:
+        """Return the topic of answers, or its first levels."""
+        return f"{self.base}/raw/answer"
+
     def of_device(self, device: int) -> str:
         """Return what all topics of a device begin with."""
         return f"{self.base}/{self.devices[device]}"

@@ -97,17 +97,16 @@ class RecentEvents:
         """Return the active alarms, that of the oldest change first."""
         return list(self._alarms.values())
 
-    def take_table(self, table: TagTable, known: Collection[tuple[str, str]], tags: Collection[tuple[str, str]]) -> None:
-        """Take another table.
+    def take_table(self, table: TagTable, devices: Collection[str], known: Collection[tuple[str, str]]) -> None:
+        """Take another table. Alarms of some devices, and of tags of others (`known`: device and tag), go on.
 
-        known: device and tag of which alarms go on; a device alone has an empty tag. tags: those of the table; configured
-        alarms of them go on, too: their end is an event.
+        So do configured alarms: their end is an event.
         """
         self._table = table
         kept = {
             key: alarm
             for key, alarm in self._alarms.items()
-            if key[:2] in known or (key[:2] in tags and isinstance(alarm.event, LimitAlarm))
+            if key[0] in devices or key[:2] in known or isinstance(alarm.event, LimitAlarm)
         }
         if len(kept) != len(self._alarms):
             self._alarms = kept

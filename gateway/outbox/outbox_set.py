@@ -94,18 +94,19 @@ class OutboxSet:
 
     async def open(self) -> None:
         """Take the locks and open all files. Raises ConfigError as `Outbox.open`; then none is open."""
-        await self._changes.begin()
-        opened: list[Outbox] = []
+        await self._first.open()  # with its lock nobody else touches the others
+        opened = [self._first]
         is_complete = False
         try:
-            for outbox in self._all:
+            await self._changes.begin()
+            for outbox in self._others.values():
                 await outbox.open()
                 opened.append(outbox)
             await self._changes.opened(self._of_sinks)
             is_complete = True
         finally:
             if not is_complete:
-                for outbox in opened:
+                for outbox in reversed(opened):
                     await outbox.close(clean=False)
 
     async def run(self) -> None:

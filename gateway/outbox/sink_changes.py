@@ -1,6 +1,7 @@
 """What is done about sinks that are new, renamed or configured no more, when a gateway starts."""
 
 import asyncio
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +14,15 @@ from gateway.core.events.delivery import SinkListChanged, SinkListState
 from gateway.core.events.event import Event
 from gateway.core.os_errors import os_reason
 from gateway.outbox.database.inspect import inspection
-from gateway.outbox.files import own_files
+from gateway.outbox.files import DISK_TROUBLE, own_files
 from gateway.outbox.filling import fill
 from gateway.outbox.outbox import Outbox
-from gateway.outbox.sink_files import Assignment, SinkFiles, write_files
+from gateway.outbox.sink_files import Assignment, SinkFiles, index_file, write_files
 
 log = structlog.get_logger("outbox")
 
 _LOOK_S: Final = 0.2
+_AGAIN_S: Final = 5.0
 
 
 class SinkChanges:
@@ -41,23 +43,17 @@ class SinkChanges:
         """
         self._path, self._key_file, self._wants, self._report, self._clock = path, key_file, wants, report, clock
         self._assignment, self._known = assignment, assignment.known
+        self._is_written = assignment.is_known
         self._events: list[SinkListChanged] = []
 
     async def begin(self) -> None:
-        """Write which file is whose, before any is opened; a file that was not filled to its end begins anew.
+        """Write which file is whose, once the first one is locked; a file that was not filled to its end begins anew.
 
-        Raises ConfigError where that cannot be written: what waits could not be told apart at the next start.
+        A disk that does not take it is tried again in `run`. Raises ConfigError where it never will.
         """
-        try:
-            await asyncio.to_thread(self._begin)
-        except OSError as error:
-            raise ConfigError(f"outbox.path: cannot write {self._path}.sinks: {os_reason(error)}") from error
-
-    def _begin(self) -> None:
-        self._path.parent.mkdir(0o700, parents=True, exist_ok=True)
         for name in self._known.filling - self._assignment.added:
-            _delete(self._assignment.paths[name])
-        write_files(self._path, self._known)
+            await self._deleted(self._assignment.paths[name])
+        await self._write(self._known)
 
     async def opened(self, outboxes: Mapping[str, Outbox]) -> None:
         """Give new sinks the backlog that they begin with."""
@@ -75,6 +71,9 @@ class SinkChanges:
         """
         for event in self._events:
             self._report(event)
+        while not self._is_written:
+            await self._clock.sleep(_AGAIN_S)
+            await self._write(self._known)
         for name, path in self._assignment.removed.items():
             count = await asyncio.to_thread(_count, path, self._key_file) if path != self._path else None
             if path == self._path and leftover is not None:
@@ -104,11 +103,16 @@ class SinkChanges:
         return count
 
     async def _write(self, known: SinkFiles) -> None:
-        self._known = known
+        if known == self._known and self._is_written:
+            return
+        self._known, self._is_written = known, False
         try:
             await asyncio.to_thread(write_files, self._path, known)
+            self._is_written = True
         except OSError as error:
-            log.warning("which file is whose is not written: done again at the next start", reason=os_reason(error))
+            if error.errno not in (*DISK_TROUBLE, errno.EROFS):
+                raise ConfigError(f"outbox.path: cannot write {index_file(self._path)}: {os_reason(error)}") from error
+            log.warning("which file is whose is not written", file=str(index_file(self._path)), reason=os_reason(error))
 
     async def _deleted(self, path: Path) -> None:
         try:

@@ -1,18 +1,15 @@
 """Which file holds what waits for which sink, when there are several: `<outbox.path>.sinks`."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
-
-import structlog
 
 from gateway.core.bounded_file import read_bounded
 from gateway.core.private_files import write_private
 from gateway.outbox.files import sync_folder
-
-log = structlog.get_logger("outbox")
 
 _SUFFIX: Final = ".sinks"
 _MOST_BYTES: Final = 2**16
@@ -39,14 +36,19 @@ class SinkFiles:
     """Names of files by the name of a sink."""
     filling: frozenset[str] = frozenset()
     """Sinks whose files do not yet have the backlog that they begin with."""
+    is_written: bool = True
+    """They are from the index, not from the names of files."""
+    fault: str = field(default="", compare=False)
+    """Why the index cannot be used, though there is one."""
 
     def without(self, name: str) -> "SinkFiles":
         """Return them without a sink."""
-        return SinkFiles({of: file for of, file in self.files.items() if of != name}, self.filling - {name})
+        files = {of: file for of, file in self.files.items() if of != name}
+        return replace(self, files=files, filling=self.filling - {name})
 
     def filled(self, name: str) -> "SinkFiles":
         """Return them with a sink that has the backlog that it begins with."""
-        return SinkFiles(self.files, self.filling - {name})
+        return replace(self, filling=self.filling - {name})
 
 
 class Assignment(NamedTuple):
@@ -62,6 +64,8 @@ class Assignment(NamedTuple):
     """Sinks that are new."""
     renamed: Mapping[str, str]
     """The names that sinks had before, by their names now."""
+    is_known: bool
+    """It is as it was when the gateway ran last, and written."""
 
 
 def index_file(path: Path) -> Path:
@@ -75,16 +79,17 @@ def read_files(path: Path, first: str) -> SinkFiles:
     first: the sink whose file `path` is where nothing else is written. Where the index cannot be read, the names of the
     files say whose they are.
     """
+    fault = "two sinks have one file, or one that lies elsewhere"
     try:
         body = json.loads(read_bounded(index_file(path), _MOST_BYTES))
         files = {str(name): str(file) for name, file in body["files"].items()}
         if all(Path(file).name == file for file in files.values()) and len(set(files.values())) == len(files):
             return SinkFiles(files, frozenset(map(str, body["filling"])))
-    except FileNotFoundError:
-        pass
+    except (FileNotFoundError, NotADirectoryError):
+        fault = ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.error("which file is whose sink is read from their names", file=str(index_file(path)), reason=str(error))
-    return SinkFiles(_found(path, first))
+        fault = str(error) or type(error).__name__
+    return SinkFiles(_found(path, first), is_written=False, fault=fault)
 
 
 def write_files(path: Path, known: SinkFiles) -> None:
@@ -104,13 +109,15 @@ def assign(path: Path, known: SinkFiles, sinks: Sequence[SinkName]) -> Assignmen
     filling = {renamed_name(name, renamed) for name in known.filling}
     for sink in sinks:
         if sink.name not in files:
-            files[sink.name] = _free(path, sink.name, files.values())
+            is_filled = sink.begins_with_backlog and bool(known.files)
+            files[sink.name] = _free(path, sink.name, files.values(), may_be_first=not is_filled)
             added.add(sink.name)
-            filling |= {sink.name} if sink.begins_with_backlog and known.files else set()
+            filling |= {sink.name} if is_filled else set()
     names = [sink.name for sink in sinks]
     paths = {name: path.with_name(files[name]) for name in names}
     removed = {name: path.with_name(file) for name, file in files.items() if name not in paths}
-    return Assignment(SinkFiles(files, frozenset(filling & files.keys())), paths, removed, frozenset(added), renamed)
+    now = replace(known, files=files, filling=frozenset(filling & files.keys()))
+    return Assignment(now, paths, removed, frozenset(added), renamed, known.is_written and now == known)
 
 
 def renamed_name(name: str, renamed: Mapping[str, str]) -> str:
@@ -118,10 +125,10 @@ def renamed_name(name: str, renamed: Mapping[str, str]) -> str:
     return next((now for now, was in renamed.items() if was == name), name)
 
 
-def _free(path: Path, name: str, taken: Iterable[str]) -> str:
-    """Return the name of a file that no sink has; the first one is `path` itself."""
+def _free(path: Path, name: str, taken: Iterable[str], *, may_be_first: bool) -> str:
+    """Return the name of a file that no sink has; the first one is `path` itself, which is never deleted."""
     taken = set(taken)
-    if path.name not in taken:
+    if may_be_first and path.name not in taken:
         return path.name
     file, count = f"{path.stem}{_MARK}{name}{path.suffix}", 2
     while file in taken:
@@ -131,10 +138,14 @@ def _free(path: Path, name: str, taken: Iterable[str]) -> str:
 
 def _found(path: Path, first: str) -> dict[str, str]:
     """Return the files that are there, by the sinks that their names name."""
-    files = {first: path.name} if path.exists() else {}
-    begin = f"{path.stem}{_MARK}"
-    for one in sorted(path.parent.glob(f"{begin}*{path.suffix}")) if path.parent.is_dir() else ():
-        name = one.name.removeprefix(begin).removesuffix(path.suffix)
-        if name and one.name.endswith(path.suffix) and _MARK not in name and "." not in name:
-            files[name] = one.name
+    try:
+        there = sorted(os.listdir(path.parent))
+    except OSError:
+        return {}
+    files = {first: path.name} if path.name in there else {}
+    begin, end = f"{path.stem}{_MARK}", path.suffix
+    for one in there:
+        name = one[len(begin) : len(one) - len(end)] if one.startswith(begin) and one.endswith(end) else ""
+        if name and _MARK not in name and "." not in name:
+            files[name] = one
     return files

@@ -70,7 +70,8 @@ class CertificateWatch:
 
     def update(self, certificates: Sequence[Certificate]) -> None:
         """Record the certificates as they are now. Without a connection the broker's last one stays."""
-        ends: dict[str, int] = {**self.ends, **{certificate.owner: certificate.end_ms for certificate in certificates}}
+        last_first = sorted(certificates, key=lambda one: -one.end_ms)  # of several brokers the one that ends first counts
+        ends: dict[str, int] = {**self.ends, **{certificate.owner: certificate.end_ms for certificate in last_first}}
         if ends != self.ends:
             self.ends = ends
             self._changed()

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gateway.core.ports.sink_plugin import SinkPlugin
 from gateway.outbox.config import OutboxConfig
+from gateway.outbox.sink_files import Assignment, SinkName, assign, read_files
 from gateway.plugins import SINKS
 from gateway.settings.source_files import KeyPath
 
@@ -64,6 +65,17 @@ def sinks_of(root: Any) -> tuple[ConfiguredSink, ...]:
         _listed(root, at, entry, max_bytes, memory)
         for at, (entry, max_bytes, memory) in enumerate(zip(root.sinks, *shares, strict=True))
     )
+
+
+def assignment_of(settings: Any) -> Assignment:
+    """Return which file is whose. Reads the index of the files.
+
+    Without one, the first file is that of the section; of the first kind of sink where there is a list now.
+    """
+    path, sinks = settings.root.outbox.path, sinks_of(settings.root)
+    first = next(iter(SINKS)) if sinks[0].is_listed else sinks[0].name
+    names = [SinkName(sink.name, sink.was, sink.begins_with_backlog) for sink in sinks]
+    return assign(path, read_files(path, first), names)
 
 
 def _listed(root: Any, at: int, entry: Any, max_bytes: int, memory: int) -> ConfiguredSink:

@@ -39,9 +39,11 @@ def find_warnings(folder: Path, root: Root, devices: Sequence[ConfiguredDevice],
     yield from _missing_files(root_file, root, devices)
     yield from _near_names(root)
     yield from _readable_secrets(files)
-    plugin = root.sink_plugin
-    for key, message in plugin.warnings(root.sink) if isinstance(plugin, WithWarnings) else ():
-        yield f"{root_file}: {plugin.name}.{key} {message}"
+    for sink in root.all_sinks:
+        place = ".".join(map(str, sink.place))
+        for key, message in sink.plugin.warnings(sink.config) if isinstance(sink.plugin, WithWarnings) else ():
+            yield f"{root_file}: {place}.{key} {message}"
+    yield from (f"{root_file}: {text}" for text in _one_place(root))
     if (usage := disk_usage(root.outbox.path)) is not None:
         tags, merges = [len(device.tags) for device in devices], root.window.late == "merge"
         text = shortage_text(root.outbox, usage, tags, root.window.length, merges=merges)
@@ -50,6 +52,15 @@ def find_warnings(folder: Path, root: Root, devices: Sequence[ConfiguredDevice],
         yield f"{root_file}: {text}"
     for device in devices:
         yield from _delay(device, root.window.grace)
+
+
+def _one_place(root: Root) -> Iterator[str]:
+    """Yield sinks of one kind at one place: there they share the status, and the end of either takes it away."""
+    seen: dict[tuple[str, str], str] = {}
+    for sink in root.all_sinks:
+        place = sink.plugin.describe(sink.config)
+        if (first := seen.setdefault((sink.plugin.name, place), sink.name)) != sink.name:
+            yield f"sinks: {first} and {sink.name} both publish to {place}: when one connection breaks, status says offline"
 
 
 def _missing_files(root_file: Path, root: Root, devices: Sequence[ConfiguredDevice]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext
 from gateway.core.ports.observer import DataObserver, Unobserved
 from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
+from gateway.stages.active_anomalies import ActiveAnomalies
 from gateway.stages.alarms.alarms import Alarms
 from gateway.stages.anomalies import Anomalies, build_detectors, watched_tags
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
@@ -24,6 +25,7 @@ from gateway.stages.values import ObjectValues
 from gateway.stages.windows import Windows
 
 SUMMARY_NS = 60_000_000_000
+REMOVED = "tag removed or changed"
 _MISSED_POLLS = 3
 
 
@@ -59,6 +61,7 @@ class StageChain:
     kept_windows: KeptSpans | None = None
     """With `window.late: replace`: what windows were made of; so for summaries."""
     kept_summaries: KeptSpans | None = None
+    active: ActiveAnomalies = field(default_factory=ActiveAnomalies)
     grace_ns: int = 0
     """How long samples may be on their way: so long delays of alarms wait for what contradicts them."""
     _alarms_later: list[LimitAlarm] = field(default_factory=list)
@@ -99,7 +102,7 @@ class StageChain:
             publish.summaries,
             kept,
             kept_minutes,
-            window.grace,
+            grace_ns=window.grace,
         )
 
     @property
@@ -161,6 +164,10 @@ class StageChain:
             closed.summaries += self._summarised(self.summary.flush())
         return closed
 
+    def fold(self) -> None:
+        """Count the samples that wait."""
+        self.windows.fold()
+
     def _alarms(self, now_ns: int) -> list[LimitAlarm]:
         """Return the alarms that change because time has passed, or a device was lost."""
         return self._pop_later() + self.alarms.tick(now_ns - self.grace_ns, now_ns)
@@ -182,12 +189,16 @@ class StageChain:
         if self.summary is not None and summary.size:
             self.summary.resume(int(summary[0]))
 
-    def retire(self, tags: TagIds, following: "StageChain", now_ns: int) -> ClosedWindows:
+    def retire(self, tags: TagIds, move: TagMove, following: "StageChain", now_ns: int) -> ClosedWindows:
         """Return what is known of tags that end: open windows, summaries; and the end of alarms that `following` lacks."""
         closed = ClosedWindows(windows=[self._numbers(window) for window in self.windows.retire(tags)])
         if self.summary is not None:
             closed.summaries += self._summarised(self.summary.retire(tags))
-        closed.events += self._pop_later() + self.alarms.ended(following.alarms, now_ns)
+        is_learnt = np.zeros(move.place.size, np.bool_)
+        is_learnt[move.learnt_old] = True
+        ended = tags[~is_learnt[tags]]
+        closed.events += self._pop_later() + self.alarms.ended(following.alarms, move, now_ns)
+        closed.events += [replace(event, reason=REMOVED) for event in self.active.end(ended, now_ns)]
         return closed
 
     def take_over(self, other: "StageChain", move: TagMove, now_ns: int) -> None:
@@ -205,6 +216,7 @@ class StageChain:
             if mine is not None and theirs is not None:
                 mine.take_over(theirs, move)
         self.anomalies.take_over(other.anomalies, move)
+        self.active.take_over(other.active, move)
         self.report.take_over(other.report, move)
         if self.summary is not None and other.summary is not None:
             self.summary.take_over(other.summary, move)
@@ -212,7 +224,7 @@ class StageChain:
         self.formulas.take_over(other.formulas, move)
         self._young, self._young_before_ns = move.young.copy(), now_ns
         if other._young is not None:
-            self._young[move.new] |= other._young[move.old]
+            self._young |= move.moved(other._young, False)
 
     def _young_in(self, window: WindowBlock) -> Mask | None:
         """Return the tags of which a window had been published before they began."""
@@ -225,7 +237,9 @@ class StageChain:
     def _after(self, windows: list[WindowBlock]) -> ClosedWindows:
         closed = ClosedWindows()
         for window in windows:
-            closed.events += self.anomalies.evaluate(window)
+            found = self.anomalies.evaluate(window)
+            self.active.record(found)
+            closed.events += found
             self.observer.window(window)
             young = self._young_in(window)
             chosen = [self.report.select(window, young)]

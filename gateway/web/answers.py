@@ -15,6 +15,20 @@ class HealthAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class SinkAnswer:
+    """One of several sinks, and what waits for it."""
+
+    name: str
+    connected: bool
+    acked: int
+    messages: int
+    lost: int
+    thinned: int
+    disk_bytes: int
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxAnswer:
     """The outbox in numbers, and the sink that empties it."""
 
@@ -28,6 +42,7 @@ class OutboxAnswer:
     sink: str
     connected: bool
     counters: dict[str, float | str]
+    sinks: list[SinkAnswer]
 
 
 @dataclass(frozen=True, slots=True)

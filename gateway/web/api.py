@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from math import isnan
 from typing import Any, Final
 
@@ -83,6 +84,7 @@ class Api:
             view.sink,
             view.is_connected(),
             dict(counters),
+            [a.SinkAnswer(**asdict(one)) for one in view.sinks()],
         )
 
     async def devices(self, query: Query) -> a.DevicesAnswer:

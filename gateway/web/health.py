@@ -56,7 +56,8 @@ def _lesser(view: GatewayView, devices: Sequence[DeviceView], silent: set[str]) 
     for name, problem in list(view.refused().items())[:_MOST_NAMED]:
         yield f"configuration of {name} cannot be used: {problem}"
     if not view.is_connected():
-        yield f"{view.sink} is not connected"
+        away = [one.name for one in view.sinks() if not one.connected] or [view.sink]
+        yield f"{_some(away)} {'is' if len(away) == 1 else 'are'} not connected"
     elif fault := view.sink_fault():
         yield fault
     if refused := view.outbox().refused:

@@ -84,6 +84,11 @@ def _of_gateway(view: GatewayView) -> str:
     for name in ("connects", "sent", "acked", "refused", "released"):
         if isinstance(value := counters.gateway.get(name), int | float):
             one(f"sink_{name}_total", "counter", f"Publisher: {name} since the start.", value)
+    for name, value in counters.gateway.items():
+        if name.startswith("requests_") and isinstance(value, int | float):
+            kind, text = ("gauge", "Requests for the past that wait.") if name == "requests_waiting" else ("counter", "")
+            total = "" if kind == "gauge" else "_total"
+            one(f"{name}{total}", kind, text or f"Requests for the past: {name[9:]} since the start.", value)
     events = Family("gateway_events_total", "counter", "Events since the start, by kind.")
     for kind, count in sorted(counters.events.items()):
         events.add(count, kind=kind)
@@ -92,7 +97,26 @@ def _of_gateway(view: GatewayView) -> str:
         ends.add(end_ms / 1e3, owner=owner)
     alarms = Family("gateway_active_alarms", "gauge", "Conditions that hold.")
     alarms.add(len(view.live.alarms()))
-    return "".join(family.text() for family in (*families, events, ends, alarms))
+    return "".join(family.text() for family in (*families, events, ends, alarms, *_of_sinks(view)))
+
+
+def _of_sinks(view: GatewayView) -> Iterator[Family]:
+    """Yield the numbers of each of several sinks."""
+    sinks = view.sinks()
+    if not sinks:
+        return
+    up = Family("gateway_sinks_connected", "gauge", "1 while a sink of several is connected.")
+    waiting = Family("gateway_sinks_messages", "gauge", "Messages that wait for it.")
+    disk = Family("gateway_sinks_disk_bytes", "gauge", "Its file.")
+    acked = Family("gateway_sinks_acked_total", "counter", "Messages that have arrived there since the start.")
+    lost = Family("gateway_sinks_lost_total", "counter", "Messages given up for it since the start.")
+    for one in sinks:
+        up.add(float(one.connected), sink=one.name)
+        waiting.add(one.messages, sink=one.name)
+        disk.add(one.disk_bytes, sink=one.name)
+        acked.add(one.acked, sink=one.name)
+        lost.add(one.lost, sink=one.name)
+    yield from (up, waiting, disk, acked, lost)
 
 
 def _of_host(host: HostReadings) -> str:

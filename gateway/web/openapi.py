@@ -40,6 +40,14 @@ _SPAN: Final = (
     ("points", {**_INTEGER, "maximum": 4000}, "About how many rows at most."),
 )
 
+_RAW: Final = (
+    ("tags", {"type": "array", "items": _TEXT}, "Names or patterns of `device/tag`; may be there up to 100 times."),
+    ("from", _TEXT, "Begin: ISO 8601, -10min for ten minutes ago, or ms since the epoch."),
+    ("to", _TEXT, "End, in the same ways; without it now."),
+    ("kind", {"type": "string", "enum": ["samples", "minutes", "ten_minutes"]}, "Which rows; without it samples."),
+    ("correlation", _TEXT, "Comes back in each part."),
+)
+
 OPERATIONS: Final = (
     Operation("status", a.StatusAnswer, "The gateway as a whole: health, counts, outbox, host."),
     Operation("devices", a.DevicesAnswer, "All devices: state, reason, and the command that finds out more."),
@@ -90,7 +98,8 @@ OPERATIONS: Final = (
 def document(version: str) -> dict[str, Any]:
     """Return the document. version: of the program."""
     schemas: dict[str, Any] = {}
-    paths = {f"/api/v1/{one.name}": {"get": _operation(one, schemas)} for one in OPERATIONS}
+    paths: dict[str, Any] = {f"/api/v1/{one.name}": {"get": _operation(one, schemas)} for one in OPERATIONS}
+    paths["/api/v1/raw"] = {"get": _raw(schemas)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -124,6 +133,14 @@ def _operation(one: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
             {"name": name, "in": "query", "required": False, "schema": schema, "description": meaning}
             for name, schema, meaning in one.parameters
         ]
+    return found
+
+
+def _raw(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of the one path whose answer is lines."""
+    found = _operation(Operation("raw", a.ErrorAnswer, "Samples of some tags over a span, in parts.", _RAW), schemas)
+    text = "One JSON document a line, as `raw` in `gateway schema --messages`; the last one has `last`."
+    found["responses"]["200"] = {"description": text, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
     return found
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
 
+import orjson
 from aiohttp import web
+from multidict import MultiMapping
 
 from gateway.web import metrics
 from gateway.web.answers import ErrorAnswer
@@ -25,6 +27,7 @@ _ANSWER_S: Final = 20.0
 _AT_ONCE: Final = 2
 _PREFIX: Final = "/api/v1/"
 _SLICE_S: Final = 0.001
+_RAW_BYTES: Final = 128 * 1024
 
 
 class Site:
@@ -42,6 +45,7 @@ class Site:
             "/metrics": self._metrics,
             f"{_PREFIX}stream": self._watch,
             f"{_PREFIX}openapi.json": self._openapi,
+            f"{_PREFIX}raw": self._raw,
         }
         self._slow = asyncio.Semaphore(_AT_ONCE)
         self._page: dict[str, PageFile] = {}
@@ -111,6 +115,28 @@ class Site:
             self.stream.remove(viewer)
         return response
 
+    async def _raw(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Send the parts of an answer for the past, one JSON document a line, as fast as they are taken."""
+        if (past := self._view.past) is None:
+            raise BadQuery("this gateway keeps no values of the past", status=404)
+        async with self._slow:
+            parts = past.answer(question(request.query), _RAW_BYTES)
+            response = web.StreamResponse(headers={**_NO_STORE, "Content-Type": "application/x-ndjson"})
+            try:
+                first = await anext(parts, b"{}")
+                if (why := orjson.loads(first)).get("error"):
+                    raise BadQuery(why["error"], why.get("expected", ""))
+                await response.prepare(request)
+                await response.write(first + b"\n")
+                async for part in parts:
+                    await response.write(part + b"\n")
+            except ConnectionResetError:
+                pass  # whoever has asked has left
+            finally:
+                if isinstance(parts, AsyncGenerator):
+                    await parts.aclose()
+        return response
+
     async def _file(self, request: web.BaseRequest) -> web.Response:
         if not self._page:
             self._page = await asyncio.to_thread(read_page)
@@ -121,6 +147,12 @@ class Site:
         if request.headers.get("If-None-Match") == file.etag:
             return web.Response(status=304, headers=headers)
         return web.Response(body=file.content, headers={**headers, "Content-Type": file.content_type})
+
+
+def question(query: MultiMapping[str]) -> bytes:
+    """Return a query as the question for the past that it asks: `tags` may be there several times."""
+    single = {key: value for key, value in query.items() if key != "tags"}
+    return orjson.dumps(single | ({"tags": query.getall("tags")} if "tags" in query else {}))
 
 
 def json_answer(content: Any, status: int = 200) -> web.Response:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.blocks import Values
+from gateway.core.ports.requests import PastRequests
 from gateway.web.live_view import LiveView
 
 
@@ -96,6 +97,33 @@ class DeviceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SinkFacts:
+    """One of several sinks, and what waits for it."""
+
+    name: str
+    """Its name."""
+    connected: bool
+    """Whether it is connected."""
+    acked: int
+    """Messages that have arrived since the start."""
+    messages: int
+    """How many messages wait for it."""
+    lost: int
+    """Messages given up for it since the start."""
+    thinned: int
+    """Messages merged into others for it since the start."""
+    disk_bytes: int
+    """The size of its file."""
+    refused: str
+    """Why the disk takes nothing at present, empty when it does."""
+
+
+def one_sink() -> Sequence[SinkFacts]:
+    """Return nothing: there is but one sink, which needs no name."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayView:
     """All that the web room reads. Each callable costs something only when it is called, on the event loop."""
 
@@ -131,3 +159,7 @@ class GatewayView:
     """What is read of each connection, and how busy that keeps it. Takes long: for a thread."""
     history: History | None = None
     """The values of the past; None while none are kept."""
+    sinks: Callable[[], Sequence[SinkFacts]] = one_sink
+    """Each of several sinks; none where there is only one."""
+    past: PastRequests | None = None
+    """Answers questions for the past in parts, as over MQTT."""

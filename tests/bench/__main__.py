@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.bench import history, modbus, opcua, opcua_start, outbox, page, pipeline, process, start
+from tests.bench import history, modbus, opcua, opcua_start, outbox, page, pipeline, process, sinks, start
 from tests.bench.figures import Figure, publish
 
 BENCHES = (
@@ -16,6 +16,7 @@ BENCHES = (
     *process.BENCHES,
     *page.BENCHES,
     *start.BENCHES,
+    *sinks.BENCHES,
 )
 
 

@@ -1,10 +1,13 @@
-"""What every sink promises, fake and real: one suite. The real one speaks to mosquitto through a proxy that cuts."""
+"""What every sink promises, fake and real: one suite. The real ones speak to real servers through a proxy that cuts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +19,11 @@ from gateway.core.ports.sink import Ending, Sink
 from gateway.core.ports.sink_plugin import SinkServices
 from gateway.plugins import SINKS
 from tests.contract.opening import open_is_cancellable, refused_open_says_why
+from tests.support.kafka import Kafka
 from tests.support.layout import PlainLayout
 from tests.support.mosquitto import Mosquitto
+from tests.support.network import free_port
+from tests.support.postgres import PASSWORD, Postgres
 from tests.support.proxy import Proxy
 from tests.support.sink import FakeSink
 from tests.support.status import FakeStatus
@@ -30,6 +36,10 @@ class Stand:
     sink: Sink
     cut: Callable[[], None]
     refuse: Callable[[], None]
+    impossible: Delivery
+    """What the far end will never take."""
+    mend: Callable[[], None] = lambda: None
+    """Takes connections again after a cut."""
 
 
 NUMBERS = count(1)
@@ -40,17 +50,28 @@ def delivery(payload: bytes = b"{}", topic: str = "gw/d/window") -> Delivery:
     return Delivery(number, Message(topic, "b", number, Lane.WINDOW, 0, 0, payload), live=True)
 
 
-@pytest.fixture(params=["fake", "mqtt 5", "mqtt 3.1.1"])
-async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
-    if request.param == "fake":
-        fake = FakeSink()
+Stands = AbstractAsyncContextManager[Stand]
 
-        def refuse_fake() -> None:
-            fake.refuse_open = "refused"
 
-        yield Stand(fake, lambda: fake.lose("cut"), refuse_fake)
-        return
-    broker = Mosquitto(request.getfixturevalue("mosquitto"), tmp_path)
+def _built(kind: str, **settings: Any) -> Sink:
+    plugin = SINKS[kind]
+    services = SinkServices("gw", PlainLayout(), FakeStatus(), SystemClock())
+    return plugin.build(plugin.config_model.model_validate(settings), services)
+
+
+@asynccontextmanager
+async def fake_stand(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Stand]:
+    fake = FakeSink()
+
+    def refuse() -> None:
+        fake.refuse_open = "refused"
+
+    yield Stand(fake, lambda: fake.lose("cut"), refuse, delivery(topic="gw/#"))
+
+
+@asynccontextmanager
+async def mqtt_stand(request: pytest.FixtureRequest, folder: Path, version: str) -> AsyncIterator[Stand]:
+    broker = Mosquitto(request.getfixturevalue("mosquitto"), folder)
     await broker.start()
     try:
         async with Proxy(broker.port) as proxy:
@@ -58,23 +79,86 @@ async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             def refuse() -> None:
                 proxy.refuse = True
 
-            plugin = SINKS["mqtt"]
-            config = plugin.config_model.model_validate({"url": proxy.url, "version": request.param.split()[1]})
-            sink = plugin.build(config, SinkServices("gw", PlainLayout(), FakeStatus(), SystemClock()))
-            yield Stand(sink, proxy.cut, refuse)
+            sink = _built("mqtt", url=proxy.url, version=version)
+            yield Stand(sink, proxy.cut, refuse, delivery(topic="gw/#"))
             await sink.close()
     finally:
         broker.stop()
 
 
+@pytest.fixture(scope="module")
+def kafka(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    """A broker for the whole file: its port, and the one that it names to its clients."""
+    broker, seen = Kafka(tmp_path_factory.mktemp("kafka")), free_port()
+    port = broker.listen("PROXIED", advertised=seen)
+    broker.start_now()
+    yield port, seen
+    broker.kill()
+
+
+@asynccontextmanager
+async def kafka_stand(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Stand]:
+    port, seen = request.getfixturevalue("kafka")
+    async with Proxy(port, port=seen) as proxy:
+
+        def refuse() -> None:
+            proxy.refuse = True
+            proxy.cut()
+
+        def mend() -> None:
+            proxy.refuse = False
+
+        sink = _built("kafka", brokers=f"127.0.0.1:{seen}", timeout="1s")
+        yield Stand(sink, refuse, refuse, delivery(b"x" * 2_000_000), mend)
+        await sink.close()
+
+
+@pytest.fixture(scope="module")
+def database(postgres: Path) -> Iterator[Postgres]:
+    """A server for the whole file."""
+    server = Postgres(postgres)
+    server.start_now()
+    yield server
+    server.kill()
+
+
+@asynccontextmanager
+async def postgres_stand(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Stand]:
+    server = request.getfixturevalue("database")
+    async with Proxy(server.port) as proxy:
+
+        def refuse() -> None:
+            proxy.refuse = True
+
+        sink = _built("postgres", url=f"postgresql://127.0.0.1:{proxy.port}/plant", password=PASSWORD)
+        yield Stand(sink, proxy.cut, refuse, delivery(b'{"ts":1,"tags":{"t":{"n":"x"}}}'))
+        await sink.close()
+
+
+STANDS: dict[str, Callable[[pytest.FixtureRequest, Path], Stands]] = {
+    "fake": fake_stand,
+    "mqtt 5": partial(mqtt_stand, version="5"),
+    "mqtt 3.1.1": partial(mqtt_stand, version="3.1.1"),
+    "kafka": kafka_stand,
+    "postgres": postgres_stand,
+}
+
+
+@pytest.fixture(params=STANDS)
+async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
+    async with STANDS[request.param](request, tmp_path) as made:
+        yield made
+
+
 class Serving:
     """A connection in use."""
 
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
+    def __init__(self, stand: Stand) -> None:
+        self.stand, self.sink = stand, stand.sink
         self.live = asyncio.Event()
 
     async def __aenter__(self) -> "asyncio.Task[Ending]":
+        self.stand.mend()
         await self.sink.open()
         self.task = asyncio.create_task(self.sink.serve(self.live.set))
         await asyncio.wait_for(self.live.wait(), 5)
@@ -98,12 +182,12 @@ async def test_there_is_no_room_before_the_sink_is_live(stand: Stand) -> None:
 
 
 async def test_a_message_ends_with_none_once_the_far_end_has_it(stand: Stand) -> None:
-    async with Serving(stand.sink):
+    async with Serving(stand):
         assert await asyncio.wait_for(stand.sink.send(delivery()), 5) is None
 
 
 async def test_many_messages_arrive_and_room_is_made_for_each(stand: Stand) -> None:
-    async with Serving(stand.sink):
+    async with Serving(stand):
         futures = []
         for _ in range(300):
             assert await asyncio.wait_for(stand.sink.room(), 5) >= 1
@@ -112,18 +196,18 @@ async def test_many_messages_arrive_and_room_is_made_for_each(stand: Stand) -> N
 
 
 async def test_a_message_of_100_kb_arrives(stand: Stand) -> None:
-    async with Serving(stand.sink):
+    async with Serving(stand):
         await asyncio.wait_for(stand.sink.send(delivery(b'{"x":"' + b"y" * 100_000 + b'"}')), 5)
 
 
 async def test_an_impossible_message_is_refused_and_the_connection_stays(stand: Stand) -> None:
     if isinstance(stand.sink, FakeSink):
         stand.sink.answers = [Permanent("never")]
-    async with Serving(stand.sink):
+    async with Serving(stand):
         if not isinstance(stand.sink, FakeSink):
             await asyncio.wait_for(stand.sink.send(delivery()), 5)
         with pytest.raises(Permanent):
-            await asyncio.wait_for(stand.sink.send(delivery(topic="gw/#")), 5)
+            await asyncio.wait_for(stand.sink.send(stand.impossible), 5)
         await asyncio.wait_for(stand.sink.send(delivery()), 5)
 
 
@@ -131,34 +215,34 @@ async def test_a_refusal_for_now_is_told_from_one_for_good(stand: Stand) -> None
     """Before anything was accepted on a connection a refusal says nothing about the message."""
     if isinstance(stand.sink, FakeSink):
         stand.sink.answers = [Retryable("not now")]
-    async with Serving(stand.sink):
-        outcome = stand.sink.send(delivery(topic="gw/#"))
+    async with Serving(stand):
+        outcome = stand.sink.send(stand.impossible)
         with pytest.raises((Retryable, Permanent)):
             await asyncio.wait_for(outcome, 5)
 
 
 async def test_a_loss_has_a_reason_and_ends_what_is_in_flight(stand: Stand) -> None:
-    async with Serving(stand.sink) as serving:
+    async with Serving(stand) as serving:
         await stand.sink.send(delivery())
         assert not serving.done()
         if isinstance(stand.sink, FakeSink):
             stand.sink.auto_ack = False
         stand.cut()
         flying = stand.sink.send(delivery())
-        ending = await asyncio.wait_for(serving, 5)
+        ending = await asyncio.wait_for(serving, 15)
         assert ending.reason
         with pytest.raises(NotConnected):
-            await asyncio.wait_for(flying, 5)
+            await asyncio.wait_for(flying, 15)
         with pytest.raises(NotConnected):
             await stand.sink.send(delivery())
 
 
 async def test_each_open_starts_afresh(stand: Stand) -> None:
     for _ in range(3):
-        async with Serving(stand.sink) as serving:
+        async with Serving(stand) as serving:
             await asyncio.wait_for(stand.sink.send(delivery()), 5)
             stand.cut()
-            await asyncio.wait_for(serving, 5)
+            await asyncio.wait_for(serving, 15)
         await stand.sink.close()
 
 
@@ -169,15 +253,15 @@ async def test_a_refused_open_says_why(stand: Stand) -> None:
 
 async def test_open_may_be_cancelled_and_tried_again(stand: Stand) -> None:
     await open_is_cancellable(stand.sink.open)
-    async with Serving(stand.sink):
+    async with Serving(stand):
         await asyncio.wait_for(stand.sink.send(delivery()), 5)
 
 
 async def test_close_never_raises_whatever_the_state(stand: Stand) -> None:
     await stand.sink.close()
-    async with Serving(stand.sink) as serving:
+    async with Serving(stand) as serving:
         await stand.sink.close(stop_reason="stopped", within_s=1.0)
         await stand.sink.close()
-        assert (await asyncio.wait_for(serving, 5)).reason
+        assert (await asyncio.wait_for(serving, 15)).reason
     with pytest.raises(NotConnected):
         await stand.sink.send(delivery())

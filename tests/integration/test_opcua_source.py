@@ -188,7 +188,7 @@ async def test_the_secure_channel_is_renewed_and_values_go_on(server):
     try:
         clock.ahead_s = 3000.0
         await connection.check()
-        assert connection._channel_opened_s == pytest.approx(clock.monotonic(), abs=5)
+        assert connection._link._channel_opened_s == pytest.approx(clock.monotonic(), abs=5)
         source_items = make_source(server.url, NODES)._device.items
         assert await connection.values.subscribe(source_items) == [0] * 5
         async with asyncio.timeout(10):

@@ -146,6 +146,8 @@ class Subscriber:
         client.subscribe(self._topic, qos=1)
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        if message.topic.endswith("/raw/request"):  # of others, and possibly nonsense
+            return
         foreign = message.topic.startswith("spBv1.0/")  # Sparkplug: kept as bytes
         body = message.payload if foreign else read_document(message.payload) if message.payload else None
         got = Got(message.topic, body, message.retain, time.time(), len(message.payload), message.dup, message.qos)

@@ -7,17 +7,18 @@ from typing import Self
 class Listener:
     """`async with Listener() as listening`; subclasses say what `_serve` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """port: to listen on, 0 for any."""
         self.connections = 0
         """How many there have been."""
-        self.port = 0
+        self.port = port
         self._writers: set[asyncio.StreamWriter] = set()
         """Of all connections that stand, both ways."""
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 

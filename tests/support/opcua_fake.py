@@ -12,7 +12,8 @@ from gateway.core.errors import NotConnected
 from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.sources.opcua.codec.columns import EXACT, ValueColumns
 from gateway.sources.opcua.config.browse import Browse
-from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents, OpcUaTag
+from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.config.events import OpcUaEvents
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.findings import Findings, FoundTag

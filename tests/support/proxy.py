@@ -30,9 +30,9 @@ def packets(data: bytes) -> tuple[list[bytes], bytes]:
 class Proxy(Listener):
     """Listens on loopback and passes bytes to `127.0.0.1:target` and back. `async with Proxy(port) as proxy`."""
 
-    def __init__(self, target: int, *, mqtt: bool = False) -> None:
-        """mqtt: pass on whole packets, so that `meddle` may be set at any time."""
-        super().__init__()
+    def __init__(self, target: int, *, mqtt: bool = False, port: int = 0) -> None:
+        """mqtt: pass on whole packets, so that `meddle` may be set at any time. port: to listen on, 0 for any."""
+        super().__init__(port)
         self._target = target
         self._mqtt = mqtt
         self._flows = asyncio.Event()

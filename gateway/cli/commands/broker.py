@@ -22,6 +22,10 @@ Broker = Annotated[
         metavar="URL", show_default="mqtt://127.0.0.1:1883", help="mqtt://host:1883, mqtts:// for TLS, ws://, wss://."
     ),
 ]
+Sink = Annotated[
+    str,
+    typer.Option(metavar="NAME", show_default="the first that can be followed", help="With --config: one of several sinks."),
+]
 Root = Annotated[
     str, typer.Option(show_default="plant", help="mqtt.root: the first level or levels of the contract's topics.")
 ]
@@ -63,6 +67,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object per message;
 def tail(
     config: Config = None,
     broker: Broker = "",
+    sink: Sink = "",
     root: Root = "",
     template: Template = None,
     topic: Topic = None,
@@ -92,6 +97,7 @@ def tail(
         config=config,
         broker=broker,
         root=root,
+        sink=sink,
         topics=tuple(topic or ()),
         templates=tuple(template or ()),
         username=username,

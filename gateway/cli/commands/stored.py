@@ -16,14 +16,25 @@ OutboxFile = Annotated[
 ]
 
 
+OutboxSink = Annotated[
+    str, typer.Option("--sink", metavar="NAME", show_default="all", help="With a folder that configures several sinks.")
+]
+
+
 @app.command()
 def stats(
-    file: OutboxFile, json: Annotated[bool, typer.Option("--json", help="For machines.")] = False, key_file: OutboxKey = ""
+    file: OutboxFile,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    key_file: OutboxKey = "",
+    sink: OutboxSink = "",
 ) -> None:
-    """Print what waits, by lane, how old it is, and the losses not yet announced. Exit code 2 when it cannot be read."""
+    """Print what waits for each sink, by lane, how old it is, and the losses not yet announced.
+
+    Exit code 2 when it cannot be read.
+    """
     from gateway.cli import outbox
 
-    exit_with(lambda: outbox.stats(file, key_file, json))
+    exit_with(lambda: outbox.stats(file, key_file, json, sink))
 
 
 @app.command()
@@ -31,22 +42,23 @@ def export(
     file: OutboxFile,
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file of JSON lines; - is standard output.")],
     key_file: OutboxKey = "",
+    sink: OutboxSink = "",
 ) -> None:
     """Write all that waits as JSON lines. Exit codes: 0, 1 when some rows are unreadable, 2 when the file or target is."""
     from gateway.cli import outbox
 
-    exit_with(lambda: outbox.export(file, target, key_file))
+    exit_with(lambda: outbox.export(file, target, key_file, sink))
 
 
 @app.command()
-def verify(file: OutboxFile, key_file: OutboxKey = "") -> None:
+def verify(file: OutboxFile, key_file: OutboxKey = "", sink: OutboxSink = "") -> None:
     """Check every row, and of each boot and topic that nothing is both there and declared lost; say where holes are.
 
     Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read.
     """
     from gateway.cli import outbox
 
-    exit_with(lambda: outbox.verify(file, key_file))
+    exit_with(lambda: outbox.verify(file, key_file, sink))
 
 
 @app.command()
@@ -55,11 +67,12 @@ def peek(
     count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="So many of each topic.")] = 1,
     whole: Annotated[bool, typer.Option("--whole", help="Do not cut long payloads.")] = False,
     key_file: OutboxKey = "",
+    sink: OutboxSink = "",
 ) -> None:
     """Show the newest messages of each topic. Exit code 2 when the file cannot be read."""
     from gateway.cli import outbox
 
-    exit_with(lambda: outbox.peek(file, count, whole, key_file))
+    exit_with(lambda: outbox.peek(file, count, whole, key_file, sink))
 
 
 def export_history(

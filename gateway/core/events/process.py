@@ -68,6 +68,8 @@ class Anomaly(Event):
     """Distance from `expected`, in standard deviations (z-score)."""
     expected: Measured
     """What the detector expected instead of `value`, engineering units."""
+    reason: str | None = None
+    """Why it has cleared without a window: `tag removed or changed`, by a reload."""
 
     @property
     def condition_state(self) -> tuple[str, bool]:

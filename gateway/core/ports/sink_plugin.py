@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from gateway.core.clock import Clock
 from gateway.core.config_types import ConfigModel
 from gateway.core.ports.layout import Layout
+from gateway.core.ports.requests import PastRequests
 from gateway.core.ports.sink import Sink, StatusFeed, Subscriber
 
 
@@ -25,6 +26,8 @@ class SinkServices:
     """The gateway's clock."""
     name: str = ""
     """The sink's own name where the gateway has several, which differ by it; empty for the only one."""
+    past: PastRequests | None = None
+    """Answers questions for the past; None where nobody can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.core.events.gateway import HistorianStateChanged
 from gateway.core.quality import Quality
+from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.live.history.answers import MOST_ANSWER_ROWS, SPAN_NS, AnswerWork, HistoryAnswer, answer_of
 from gateway.live.history.chunks import Chunk, rolled_up, seal, shortened
@@ -28,6 +29,7 @@ _MINUTE_NS: Final = SPAN_NS["minutes"]
 _HOUR_NS: Final = 60 * _MINUTE_NS
 _RETRY_S: Final = 60.0
 _ALL: Final = 2**63 - 1
+NOT_KEPT: Final = "not kept so far back"
 
 
 class Historian:
@@ -78,10 +80,10 @@ class Historian:
         if len(columns):
             self._spans["minutes"].append(columns)
 
-    def take_table(self, table: TagTable) -> None:
+    def take_table(self, table: TagTable, move: TagMove) -> None:
         """Take another table while running; a tag of a known device and name goes on with its history."""
         self._samples.gather()
-        self._numbers.take_table(table)
+        self._numbers.follow(table, move)
 
     # Compress and write.
 
@@ -233,7 +235,7 @@ class Historian:
         earliest += [int(part.time.min()) for part in self._open_rows(kind) if len(part)]
         known = min((one for one in earliest if one is not None), default=_ALL)
         if begin < min(known, end):
-            yield begin, min(known, end), "not kept so far back"
+            yield begin, min(known, end), NOT_KEPT
         if kind == "samples" and self._samples.dropped_until_ns >= begin:
             until = min(self._samples.dropped_until_ns, end)
             yield begin, until, f"{self._samples.dropped} samples could not be compressed in time"

@@ -19,6 +19,7 @@ from gateway.core.config_types import (
 )
 from gateway.sinks.mqtt.address import Address, parse_address
 from gateway.sinks.mqtt.login_config import MqttProxy, check_command, check_credential
+from gateway.sinks.mqtt.request_config import MqttRequests
 
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_KEEPALIVE_S: Final = 65_535  # two bytes on the wire (MQTT 5.0, 3.1.2.10)
@@ -221,6 +222,8 @@ class MqttConfig(ConfigModel):
     `clean_start: false` and a `session_expiry` at least as long."""
     topic_aliases: bool = True
     """False sends every topic in full, also where the broker takes aliases for frequent ones (MQTT 5)."""
+    requests: MqttRequests = MqttRequests()
+    """Questions for the past."""
     tls: MqttTls = MqttTls()
     """Certificates, with mqtts:// and wss:// only."""
 

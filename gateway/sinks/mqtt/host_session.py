@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import structlog
@@ -13,6 +14,7 @@ from gateway.core.log_throttle import LogThrottle
 from gateway.core.ports.layout import SessionInput, Subscription
 from gateway.core.ports.sink import EndedBy, Ending
 from gateway.core.retry_timer import DoublingDelay
+from gateway.sinks.mqtt.types import ReceivedMessage
 
 log = structlog.get_logger("publisher")
 
@@ -23,13 +25,6 @@ _OFFLINE: Final = "the primary host is offline"
 _ELSEWHERE: Final = "the primary host is not online at this broker"
 
 
-class _Received(Protocol):
-    @property
-    def topic(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
-
-
 class SubscribingClient(Protocol):
     """What listening needs of the MQTT client."""
 
@@ -37,7 +32,7 @@ class SubscribingClient(Protocol):
         """Receive what matches. Raises Permanent when the broker refuses, NotConnected."""
         ...
 
-    async def receive(self) -> _Received:
+    async def receive(self) -> ReceivedMessage:
         """Return the next message. Raises NotConnected."""
         ...
 
@@ -58,7 +53,15 @@ class HostSession:
     each, and twice as long, up to half a minute, after each round without success. With one broker it waits there.
     """
 
-    def __init__(self, client: SubscribingClient, session: SessionInput, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: SubscribingClient,
+        session: SessionInput,
+        clock: Clock,
+        take: Callable[[ReceivedMessage], bool] | None = None,
+    ) -> None:
+        """take: has the first look at what comes, and returns whether it was meant."""
+        self._take = take
         self._client = client
         self._session = session
         self._clock = clock
@@ -131,7 +134,8 @@ class HostSession:
                 message = await self._client.receive()
             except NotConnected as error:
                 return Ending(str(error))
-            self._session.received(message.topic, message.payload)
+            if self._take is None or not self._take(message):
+                self._session.received(message.topic, message.payload)
             await asyncio.sleep(0)  # thousands may be waiting, and `receive` does not wait for any of them
 
     async def until_host_offline(self) -> None:

@@ -1,6 +1,6 @@
 """Packets cut from what a broker sends, each held against a ceiling at its fixed header (MQTT 5.0, 2.1 and 3.3). Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.sinks.mqtt.types import ReceivedMessage
@@ -53,12 +53,32 @@ def next_packet(data: bytearray, ceilings: PacketCeilings) -> tuple[int, int] | 
     return (begin, begin + length) if len(data) >= begin + length else None
 
 
+def large_message(data: bytearray, most_bytes: int) -> tuple[ReceivedMessage, bytes, int, int] | None:
+    """Return what is to be known of a PUBLISH of MQTT 3.1.1 that is larger than is taken, so that it can be stepped over.
+
+    Its topic without payload, its packet id (empty at QoS 0), where its body begins, and how long that is. None for other
+    packets, and while its head is not whole. Raises ProtocolViolation.
+    """
+    if not data or data[0] & 0xF0 != PUBLISH or (header := _length(data)) is None:
+        return None
+    begin, length = header
+    if begin + length <= most_bytes:
+        return None
+    qos = data[0] >> _QOS_SHIFT & _QOS_MASK
+    end = begin + 2 + int.from_bytes(data[begin : begin + 2]) + 2 * qos
+    if len(data) < max(end, begin + 2):
+        return None
+    message, packet_id = received_message(data[0], bytes(data[begin:end]), v5=False)
+    message = message or ReceivedMessage("", b"", qos, False, False)
+    return replace(message, skipped_bytes=length - (end - begin)), packet_id, begin, length
+
+
 def received_message(first: int, body: bytes, *, v5: bool) -> tuple[ReceivedMessage | None, bytes]:
     """Return the message of a PUBLISH, and its packet id as two bytes, empty at QoS 0.
 
-    first: first byte of the packet; body: what follows the fixed header. Properties are stepped over. The message is None
-    where its topic is not UTF-8. Raises ProtocolViolation for a packet that is broken, at QoS 2 (at most 1 was subscribed),
-    or with a topic alias in place of its topic, of which none was ever allowed (MQTT 5.0, 3.3.2.3.4).
+    first: first byte of the packet; body: what follows the fixed header. Its properties stay as they came. The message is
+    None where its topic is not UTF-8. Raises ProtocolViolation for a packet that is broken, at QoS 2 (at most 1 was
+    subscribed), or with a topic alias in place of its topic, of which none was ever allowed (MQTT 5.0, 3.3.2.3.4).
     """
     qos = first >> _QOS_SHIFT & _QOS_MASK
     if qos > 1:
@@ -67,9 +87,11 @@ def received_message(first: int, body: bytes, *, v5: bool) -> tuple[ReceivedMess
     raw_topic = body[2:at]
     packet_id = body[at : at + 2 * qos]
     at += 2 * qos
+    properties = b""
     if v5:
-        header = _length(body, at)
-        at = sum(header) if header else len(body) + 1
+        begin, size = _length(body, at) or (len(body) + 1, 0)
+        at = begin + size
+        properties = body[begin:at]
     if at > len(body):
         raise ProtocolViolation("what came is not MQTT: a broken message")
     if not raw_topic:
@@ -78,7 +100,7 @@ def received_message(first: int, body: bytes, *, v5: bool) -> tuple[ReceivedMess
         topic = raw_topic.decode()
     except UnicodeDecodeError:
         return None, packet_id
-    return ReceivedMessage(topic, body[at:], qos, bool(first & _RETAIN), bool(first & _DUP)), packet_id
+    return ReceivedMessage(topic, body[at:], qos, bool(first & _RETAIN), bool(first & _DUP), properties), packet_id
 
 
 def _must_be_expected(kind: int, *, accepted: bool) -> None:

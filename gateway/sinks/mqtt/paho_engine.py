@@ -14,7 +14,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.sinks.mqtt.config import MqttConfig
-from gateway.sinks.mqtt.packet_reader import PUBACK, PUBLISH, PacketCeilings, next_packet, received_message
+from gateway.sinks.mqtt.packet_reader import PUBACK, PUBLISH, PacketCeilings, large_message, next_packet, received_message
 from gateway.sinks.mqtt.packets import acknowledgement, acknowledgements
 from gateway.sinks.mqtt.properties import is_text
 from gateway.sinks.mqtt.transport import OpenStream
@@ -60,6 +60,8 @@ class PahoEngine(mqtt.Client):
         self.stream = connected.stream
         self._v5 = v5
         self._most_received = most_received
+        self._skips = not v5 and config.requests.enabled  # anybody who may ask could end the connection with a large request
+        self._to_skip = 0
         self.certificate = connected.certificate
         self.max_inflight_messages_set(0)  # Connection keeps the window; paho's costs a scan per acknowledgement
         self.on_socket_register_write = _ignore  # without one paho writes at once
@@ -136,12 +138,16 @@ class PahoEngine(mqtt.Client):
 
     def _read(self) -> bool:
         stream = self.stream
-        ceilings = PacketCeilings(self._most_received, accepted=self.is_connected())
+        if self._skip_large():
+            return bool(stream.incoming) or stream.hidden
+        ceilings = PacketCeilings(LARGEST_PACKET_BYTES if self._skips else self._most_received, accepted=self.is_connected())
         found = next_packet(stream.incoming, ceilings)
         if found is None:
             if not stream.fill():
                 self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
                 return False
+            if self._skips:
+                return True
             found = next_packet(stream.incoming, ceilings)
             if found is None:
                 return stream.hidden
@@ -154,6 +160,25 @@ class PahoEngine(mqtt.Client):
         stream.skip(end)
         self._handle(first, body)
         return bool(stream.incoming) or stream.hidden
+
+    def _skip_large(self) -> bool:
+        """Step over what has come of a message that is too large, where a broker cannot be told what is (MQTT 3.1.1)."""
+        stream = self.stream
+        if not self._skips:
+            return False
+        if not self._to_skip and (found := large_message(stream.incoming, self._most_received)) is not None:
+            message, packet_id, begin, self._to_skip = found
+            stream.skip(begin)
+            self.on_received(message)
+            if packet_id:
+                stream.put_answer(bytes((PUBACK, len(packet_id))) + packet_id)
+        if not self._to_skip or not stream.incoming:
+            return False
+        size = min(self._to_skip, len(stream.incoming))
+        stream.skip(size)
+        self._to_skip -= size
+        self._last_bytes_received = time.monotonic()
+        return True
 
     def _take_acknowledgements(self) -> bool:
         found, size = acknowledgements(self.stream.incoming)

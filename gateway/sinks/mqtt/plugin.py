@@ -45,6 +45,7 @@ class MqttPlugin:
         """Return the sink with its client, not yet open."""
         from gateway.sinks.mqtt.client import MqttClient
         from gateway.sinks.mqtt.message_expiry import MessageExpiry
+        from gateway.sinks.mqtt.request_desk import RequestDesk
         from gateway.sinks.mqtt.sink import MqttSink, SendLimits
 
         client = MqttClient(
@@ -57,7 +58,10 @@ class MqttPlugin:
         expiry_s = config.expiry // 1_000_000_000
         expiry = MessageExpiry(expiry_s, expiry_s if config.expiry_backlog else 0)
         limits = SendLimits(config.in_flight, config.timeout / 1e9, config.tries, expiry)
-        return MqttSink(client, services.layout, services.status, services.clock, limits)
+        desk = None
+        if config.requests.enabled and services.past is not None:
+            desk = RequestDesk(client, services.past, config.requests, services.clock)
+        return MqttSink(client, services.layout, services.status, services.clock, limits, desk)
 
     def topic_root(self, config: MqttConfig) -> str:
         """Return the first levels of every topic."""

@@ -11,6 +11,7 @@ from gateway.core.ports.layout import Properties
 _FORMAT_IS_UTF8: Final = b"\x01\x01"
 _EXPIRY: Final = b"\x02"
 _CONTENT_TYPE: Final = b"\x03"
+_CORRELATION: Final = b"\x09"
 _USER: Final = b"\x26"
 _LONGEST_TEXT_BYTES: Final = 65_535
 
@@ -23,6 +24,8 @@ def pack(properties: Properties, expiry_s: int = 0) -> bytes:
     parts = [_constant(properties.content_type)]
     for name, value in properties.user:
         parts += (_user(name), _text(value))
+    if correlation := properties.correlation:
+        parts.append(_CORRELATION + len(correlation).to_bytes(2) + correlation)
     if expiry_s:
         parts.append(_EXPIRY + expiry_s.to_bytes(4))
     return b"".join(parts)

@@ -1,7 +1,7 @@
 """The sink `mqtt`: messages as packets, the gateway's status or a layout's births beside them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,6 +16,7 @@ from gateway.sinks.mqtt.certificates import Certificate
 from gateway.sinks.mqtt.host_session import HostSession, SubscribingClient
 from gateway.sinks.mqtt.message_expiry import NO_EXPIRY, MessageExpiry
 from gateway.sinks.mqtt.packet_sender import PacketSender, PublishingClient
+from gateway.sinks.mqtt.request_desk import RequestDesk
 from gateway.sinks.mqtt.retained_refresh import RetainedRefresh
 from gateway.sinks.mqtt.types import end
 
@@ -63,15 +64,24 @@ class MqttSink:
     own, that takes the place of the status: it listens, waits until it may send, and is born before any message.
     """
 
-    def __init__(self, client: Client, layout: Layout, status: StatusFeed, clock: Clock, limits: SendLimits) -> None:
-        """Connect nothing yet."""
+    def __init__(
+        self,
+        client: Client,
+        layout: Layout,
+        status: StatusFeed,
+        clock: Clock,
+        limits: SendLimits,
+        desk: RequestDesk | None = None,
+    ) -> None:
+        """Connect nothing yet. desk: answers requests, None where they are off."""
         session = layout if isinstance(layout, Session) else None
         self._client = client
         self._clock = clock
         self._ack_timeout_s = limits.ack_timeout_s
         self._sender = PacketSender(client, layout, clock, limit=limits.in_flight, expiry=limits.expiry, session=session)
         self._births = BirthPublisher(self._sender, client, status, session, clock, limits.tries)
-        self._host = HostSession(client, session, clock) if session else None
+        self._host = HostSession(client, session, clock, desk.take if desk else None) if session else None
+        self._desk = desk
         self._retained = RetainedRefresh(self._sender, layout, clock, limits.in_flight)
         self._is_open = self._is_live = False
 
@@ -79,6 +89,11 @@ class MqttSink:
     def certificates(self) -> Sequence[Certificate]:
         """Return the broker's certificate and the gateway's own. Reads a file; may be called on a thread."""
         return self._client.certificates
+
+    @property
+    def request_counters(self) -> Mapping[str, int]:
+        """Return what was counted of requests since the start."""
+        return self._desk.counters if self._desk else {}
 
     async def open(self) -> None:
         """Connect to the first broker that accepts. Raises NotConnected."""
@@ -131,6 +146,7 @@ class MqttSink:
         self._retained.start()
         answers = self._births.start()
         beside = [self._host.listen(), self._until_host_offline()] if self._host else []
+        beside += [self._desk.serve(listens=self._host is None)] if self._desk else []
         ending = await first(self._lost(), self._overdue(), self._births.run(answers), self._retained.run(), *beside)
         if ending is None and self._host is not None:
             self._is_live = False  # nothing may follow the death, so nothing is taken for it (`room`)

@@ -36,11 +36,15 @@ class ReceivedMessage:
     """The broker had kept it from earlier."""
     dup: bool
     """The broker has sent it before."""
+    properties: bytes = b""
+    """As they came (MQTT 5), without their length."""
+    skipped_bytes: int = 0
+    """Of a payload that was too large to be taken."""
 
     @property
     def memory_bytes(self) -> int:
         """Return about how many bytes of memory it takes while it waits."""
-        return len(self.topic) + len(self.payload) + _OBJECT_BYTES
+        return len(self.topic) + len(self.payload) + len(self.properties) + self.skipped_bytes + _OBJECT_BYTES
 
     @property
     def is_kept(self) -> bool:

@@ -1,7 +1,6 @@
 """What the rest of the gateway may know of OPC UA."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from gateway.core.ports.source import Source
 from gateway.core.report import Note, RawText, Report
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.pki_folder import PKI_PARTS
-from gateway.sources.opcua.port.node_names import NodeNames
 from gateway.sources.opcua.port.units import completed, units_path
 from gateway.sources.opcua.source.events import OPCUA_EVENTS
 from gateway.sources.opcua.source.tag_discovery import Change, found_path, is_refreshed, left_out, left_out_path
@@ -60,10 +58,11 @@ class OpcUaPlugin:
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:
         """Return one source for each server."""
         # Imported here, because asyncua takes 30 MB and half a second that a gateway without OPC UA does not need.
-        from gateway.sources.opcua.client.session import connect
+        from gateway.sources.opcua.client.link_pool import connectors
         from gateway.sources.opcua.source.source import OpcUaSource
 
-        return [OpcUaSource(entry, services, partial(connect, names=NodeNames(), watch=services.watch)) for entry in entries]
+        connects = connectors([entry.config for entry in entries], services.watch)
+        return [OpcUaSource(entry, services, connect) for entry, connect in zip(entries, connects, strict=True)]
 
     def found_tags_path(self, device: OpcUaDevice) -> Path | None:
         """Return the file of variables found by `browse:`, None for a device without it."""

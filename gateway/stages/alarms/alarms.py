@@ -164,13 +164,13 @@ class Alarms:
         state.value[row], state.quality[row] = kept["value"][place], kept["quality"][place]
         self.machine.restored()
 
-    def ended(self, following: "Alarms", now_ns: int) -> list[LimitAlarm]:
+    def ended(self, following: "Alarms", move: TagMove, now_ns: int) -> list[LimitAlarm]:
         """Return the end of each alarm that others, which take the place of these, do not have or hold back."""
-        keys = following._keys()
+        rows = np.flatnonzero(self.said & (move.place[self.conditions.tag] < 0))
+        places = following.conditions.places(self.conditions, rows)
         events = []
-        for row in np.flatnonzero(self.said).tolist():
-            now = keys.get(self._key(row))
-            reason = "removed" if now is None else "shelved" if following.shelved_until[now] > now_ns else None
+        for row, now in zip(rows.tolist(), places.tolist(), strict=True):
+            reason = "removed" if now < 0 else "shelved" if following.shelved_until[now] > now_ns else None
             if reason is not None:
                 self.said[row] = False
                 events.append(self._event(row, now_ns, is_active=False, reason=reason))
@@ -181,24 +181,21 @@ class Alarms:
 
         Where limits differ, the next sample decides.
         """
-        machine, before = self.machine, other.machine
-        keys = self._keys()
-        found = [keys.get(other._key(row), -1) for row in range(len(other.conditions))]
-        new = np.array([one for one in found if one >= 0], np.intp)
-        old = np.flatnonzero(np.array(found, np.intp) >= 0)
+        machine, before, conditions = self.machine, other.machine, other.conditions
+        place = move.place[conditions.tag]
+        stay = np.flatnonzero(place >= 0)
+        first_old = np.searchsorted(conditions.tag, conditions.tag[stay])
+        moved = np.searchsorted(self.conditions.tag, place[stay]) + stay - first_old
+        changed = np.flatnonzero((place < 0) & before.is_hot(slice(None)))
+        found = self.conditions.places(conditions, changed)
+        old, new = np.r_[stay, changed[found >= 0]], np.r_[moved, found[found >= 0]]
         machine.state.copy_from(before.state, new, old)
         self.said[new] = other.said[old]
+        self.shelved_until[moved] = other.shelved_until[stay]
+        self._shelving = bool(self.shelved_until.any())
         machine.spans.low[move.learnt_new] = before.spans.low[move.learnt_old]
         machine.spans.high[move.learnt_new] = before.spans.high[move.learnt_old]
         machine.restored()
-
-    def _key(self, row: int) -> tuple[str, str, str, str]:
-        table, config = self.conditions.table, self.conditions.configs[row]
-        tag = table.tags[int(self.conditions.tag[row])]
-        return table.devices[tag.device], tag.name, config.condition, config.kind
-
-    def _keys(self) -> dict[tuple[str, str, str, str], int]:
-        return {self._key(row): row for row in range(len(self.conditions))}
 
 
 def _shelved_until(configs: Sequence[AlarmConfig], now_ns: int) -> Times:

@@ -95,6 +95,19 @@ class Conditions:
             np.array(normal, np.float64).reshape(len(rows), most),
         )
 
+    def places(self, others: "Conditions", rows: Rows) -> Rows:
+        """Return where rows of others stand here, intp[n]: those of the same device, tag, condition and kind; else -1."""
+        names = {others.table.devices[others.table.tags[tag].device] for tag in set(others.tag[rows].tolist())}
+        known: dict[tuple[str, str, str, str], int] = {}
+        for device in (number for number, name in enumerate(self.table.devices) if name in names):
+            begin, end = np.searchsorted(self.tag, self.table.range_of(device)).tolist()
+            known |= {self._key(row): row for row in range(begin, end)}
+        return np.array([known.get(others._key(row), -1) for row in rows.tolist()], np.intp)
+
+    def _key(self, row: int) -> tuple[str, str, str, str]:
+        config, tag = self.configs[row], self.table.tags[int(self.tag[row])]
+        return self.table.devices[tag.device], tag.name, config.condition, config.kind
+
     def is_pair(self, rows: Rows) -> Mask:
         """Return which of the rows compare two tags."""
         return np.asarray((self.kind[rows] == DEVIATION) | (self.kind[rows] == DISCREPANCY))

@@ -61,7 +61,7 @@ class StateMachine:
         state.onset[rows] = np.where(is_on, state.since[rows], state.onset[rows])
         state.newest[rows] = np.maximum(state.newest[rows], due)
         touched = self.inputs.rows_of(np.unique(self.conditions.tag[rows]))
-        self.inputs.heat(touched, self._is_hot(touched))
+        self.inputs.heat(touched, self.is_hot(touched))
         none = np.zeros(rows.size, np.bool_)
         found = Changes(rows, due, is_on, none, state.value[rows], state.quality[rows], state.onset[rows])
         return _sorted(found, rows, self.conditions)
@@ -80,7 +80,7 @@ class StateMachine:
     def restored(self) -> None:
         """Compute what follows from a state that was put in."""
         rows = np.arange(len(self.conditions))
-        self.inputs.heat(rows, self._is_hot(rows))
+        self.inputs.heat(rows, self.is_hot(rows))
         self.inputs.watch(self.spans, np.arange(len(self.conditions.table)))
 
     def _pending(self) -> tuple[Rows, Times]:
@@ -92,7 +92,8 @@ class StateMachine:
         delay = np.where(state.level[rows] == ON, self.conditions.on_delay[rows], self.conditions.off_delay[rows])
         return rows, state.since[rows] + delay
 
-    def _is_hot(self, rows: Rows) -> Mask:
+    def is_hot(self, rows: Rows | slice) -> Mask:
+        """Return which rows are active or beyond, or were at the last decision."""
         state = self.state
         return np.asarray(state.active[rows] | state.latch[rows] | (state.level[rows] == ON))
 
@@ -207,7 +208,7 @@ class StateMachine:
             (state.quality, quality), (state.active, active), (state.onset, onset),
         ):  # fmt: skip
             column[at_end] = values[ends]
-        self.inputs.heat(at_end, self._is_hot(at_end))
+        self.inputs.heat(at_end, self.is_hot(at_end))
         if not moves.any() and not is_news.any():
             return None
         moved, said = np.flatnonzero(moves), np.flatnonzero(is_news)

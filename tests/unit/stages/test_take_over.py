@@ -9,7 +9,7 @@ from gateway.core.tag_move import TagMove
 from gateway.core.tags import Tag, TagTable
 from gateway.plugins import DETECTORS
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
-from gateway.stages.stage_chain import ClosedWindows, StageChain
+from gateway.stages.stage_chain import REMOVED, ClosedWindows, StageChain
 from tests.support.blocks import GOOD, SECOND, block_of
 from tests.support.oracle import Sample, rows_of
 
@@ -46,7 +46,7 @@ def rows(closed: ClosedWindows, tag: int) -> list[tuple[int, bool, int, float]]:
 
 def swap(before: StageChain, at: float, way: TagMove) -> tuple[ClosedWindows, StageChain]:
     now, after = M0 + round(at * SECOND), chain(AFTER)
-    closed = before.retire(way.gone, after, now)
+    closed = before.retire(way.gone, way, after, now)
     after.take_over(before, way, now)
     return closed, after
 
@@ -116,7 +116,7 @@ def test_an_active_alarm_that_is_no_more_ends_with_its_reason() -> None:
     push(before, 0.1, (0, 150.0), (1, 150.0))
     policies = [TagPolicy(**POLICY)] * 2 + [TagPolicy(alarms=[{"hi": 90, "name": "high"}])] * 3
     after = StageChain.build(AFTER, policies, WindowConfig(), DetectionConfig(), PublishConfig(), M0, DETECTORS)
-    (event,) = before.retire(move().gone, after, now).events
+    (event,) = before.retire(move().gone, move(), after, now).events
     assert (event.tag, event.state, event.condition, event.reason) == (0, "cleared", "hi", "removed")
     after.take_over(before, move(), now)
     assert [event.condition for event in push(after, 0.6, (2, 151.0))] == ["high"]
@@ -156,3 +156,36 @@ def test_a_supplement_that_waits_is_published_with_the_right_tag() -> None:
     assert [(w.late, w.tag.tolist()) for w in closed.windows] == [(True, [0])]
     late = [w for w in after.close(M0 + 4 * SECOND + SECOND // 2).windows if w.late]
     assert [(w.tag.tolist(), w.mean.tolist()) for w in late] == [([0], [5.0])]
+
+
+def test_an_anomaly_of_a_tag_that_is_no_more_ends() -> None:
+    """That of a tag that stays goes on, and ends later as ever."""
+    before = chain(BEFORE)
+    for second in range(13):
+        push(before, second + 0.1, *((tag, 1000.0 if second == 12 else 10.0 + second % 3) for tag in (0, 1)))
+        found = before.close(M0 + (second + 1) * SECOND + SECOND // 2).events
+    assert [(event.tag, event.state) for event in found if event.kind == "anomaly"] == [(0, "active"), (1, "active")]
+    closed, after = swap(before, 13.6, move())
+    ended = [event for event in closed.events if event.kind == "anomaly"]
+    assert [(event.tag, event.state, event.reason) for event in ended] == [(0, "cleared", REMOVED)]
+    closed, _ = swap_back(after, 13.7)
+    assert [(event.tag, event.state) for event in closed.events if event.kind == "anomaly"] == [(0, "cleared")]
+
+
+def swap_back(after: StageChain, at: float) -> tuple[ClosedWindows, StageChain]:
+    """Everything is removed."""
+    way, now = TagMove.between(AFTER, TagTable((), ()), set()), M0 + round(at * SECOND)
+    nothing = StageChain.build(TagTable((), ()), [], WindowConfig(), DetectionConfig(), PublishConfig(), M0, DETECTORS)
+    return after.retire(way.gone, way, nothing, now), after
+
+
+def test_columns_of_tags_that_keep_their_places_are_reused() -> None:
+    """Nothing is copied; what was handed on to others stays as it is."""
+    way = TagMove.between(BEFORE, BEFORE, {"b"})
+    assert way.is_in_place
+    column, handed_on = np.arange(3.0), np.arange(3.0)
+    handed_on.flags.writeable = False
+    assert way.moved(column, -1.0) is column
+    assert way.moved(handed_on, -1.0).tolist() == column.tolist() == [-1.0, 1.0, 2.0]
+    assert handed_on.tolist() == [0.0, 1.0, 2.0]
+    assert move().moved(np.arange(3.0), -1.0).tolist() == [1.0, 2.0, -1.0, -1.0, -1.0]

@@ -90,6 +90,13 @@ class BoundedSession(UaSession):
         created: ua.CreateSubscriptionResult = (await self._call(request, ua.CreateSubscriptionResponse)).Parameters
         return created
 
+    async def delete_subscriptions(self, subscription_ids: list[int]) -> list[ua.StatusCode]:
+        """DeleteSubscriptions (Part 4, 5.14.8)."""
+        request = ua.DeleteSubscriptionsRequest()
+        request.Parameters.SubscriptionIds = subscription_ids
+        results: list[ua.StatusCode] = (await self._call(request, ua.DeleteSubscriptionsResponse)).Results
+        return results
+
     async def create_monitored_items(self, params: ua.CreateMonitoredItemsParameters) -> list[ua.MonitoredItemCreateResult]:
         """CreateMonitoredItems (Part 4, 5.13.2)."""
         request = ua.CreateMonitoredItemsRequest(Parameters=params)

@@ -15,8 +15,9 @@ from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.services import Services, expect
 from gateway.sources.opcua.client.subscriptions import Subscriptions
 from gateway.sources.opcua.codec.columns import ValueColumns
-from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents
+from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.config.event_field import parse_event_field
+from gateway.sources.opcua.config.events import OpcUaEvents
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.events import BASE_EVENT, MODEL_TYPES, SELECTED
 from gateway.sources.opcua.status.codes import is_good

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -20,6 +20,8 @@ from gateway.sources.opcua.status.explanation import explained
 log = structlog.get_logger("opcua")
 
 IN_FLIGHT: Final = 3
+MOST_IN_FLIGHT: Final = 10
+"""The same where several devices have subscriptions in one session."""
 _GROW_AFTER: Final = 100
 """Answers in a row after which one more request is tried where the server once wanted fewer."""
 _BAD_TIMEOUT: Final = 0x800A0000
@@ -75,13 +77,16 @@ class PublishLoop:
     acknowledged once, with the next request; so is one that cannot be decoded, else the server would keep it for ever.
     """
 
-    def __init__(self, service: PublishService, clock: Clock, name: str, traffic: Traffic) -> None:
-        """Begin without a request."""
+    def __init__(self, service: PublishService, clock: Clock, name: str, traffic_of: Callable[[int], Traffic]) -> None:
+        """Begin without a request. traffic_of: returns where a subscription is counted, 0 where an answer does not say."""
         self._service = service
         self._clock = clock
-        self._traffic = traffic
+        self._traffic_of = traffic_of
+        self.devices = 1
+        """How many devices have subscriptions."""
         self._name = name
-        self._in_flight = IN_FLIGHT
+        self._fewer = 0
+        """By how many requests less than wanted the server takes."""
         self._answered = 0
         self._requests: dict[asyncio.Task[None], int] = {}
         self._count = 0
@@ -108,6 +113,14 @@ class PublishLoop:
         """Go on after a failure over another channel: sequence numbers, acknowledgements and waiting notifications stay."""
         self._failure = None
 
+    def forget(self, subscription: int) -> None:
+        """Forget the sequence numbers of a subscription that is deleted."""
+        self._numbering.pop(subscription, None)
+
+    @property
+    def _in_flight(self) -> int:
+        return max(1, min(MOST_IN_FLIGHT, IN_FLIGHT + max(0, self.devices - 1)) - self._fewer)
+
     async def close(self) -> None:
         """Cancel the requests in flight."""
         requests, self._requests = self._requests, {}
@@ -124,7 +137,7 @@ class PublishLoop:
         errors = [error for task in done if (error := task.exception())]
         self._failure = errors[0] if errors else None
         # Servers answer the oldest request first (Part 4, 5.13.5): one that was passed by so many will not be answered.
-        for task in [task for task, number in self._requests.items() if number <= newest - IN_FLIGHT]:
+        for task in [task for task, number in self._requests.items() if number <= newest - max(IN_FLIGHT, self._in_flight)]:
             del self._requests[task]
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -138,28 +151,29 @@ class PublishLoop:
             is_answered = True
         except ServiceFault as fault:
             if fault.status == _TOO_MANY_PUBLISH_REQUESTS and (self._in_flight > 1 or self._answered):
-                self._in_flight, self._answered = max(1, self._in_flight - 1), 0
+                self._fewer, self._answered = self._fewer + (self._in_flight > 1), 0
             elif fault.status != _BAD_TIMEOUT:
                 raise Poisoned(f"the subscription is lost: {explained(fault.status)}", fault.status) from None
         except WireError as error:
             is_answered = True
-            self._traffic.undecoded += 1
+            self._traffic_of(error.subscription).undecoded += 1
             # The next one shows the gap in the numbers.
             log.warning("%s: a notification cannot be decoded: %s", self._name, error)
         else:
-            self._traffic.publish_ms = (self._clock.monotonic() - sent_s) * 1e3
             self._answered += 1
-            if self._answered >= _GROW_AFTER and self._in_flight < IN_FLIGHT:
-                self._in_flight, self._answered = self._in_flight + 1, 0
-            self._receive(notification)
+            if self._answered >= _GROW_AFTER and self._fewer:
+                self._fewer, self._answered = self._fewer - 1, 0
+            self._receive(notification, sent_s)
         finally:
             if not is_answered:  # cancelled, too: the next request acknowledges again
                 self._acks += acks
 
-    def _receive(self, notification: Notification) -> None:
-        self._traffic.compare_clocks(notification.server_clock_ns, notification.received_ns)
+    def _receive(self, notification: Notification, sent_s: float) -> None:
+        traffic = self._traffic_of(notification.subscription)
+        traffic.publish_ms = (self._clock.monotonic() - sent_s) * 1e3
+        traffic.compare_clocks(notification.server_clock_ns, notification.received_ns)
         if not notification.is_keepalive:
-            self._traffic.delay_ms = (
+            traffic.delay_ms = (
                 (notification.received_ns - notification.published_ns) / 1e6 if notification.published_ns else 0.0
             )
             self._acks.append((notification.subscription, notification.sequence))
@@ -198,6 +212,6 @@ class PublishLoop:
             return None
         if again.sequence != number:  # servers that answer with an empty message instead of BadMessageNotAvailable
             return None
-        self._traffic.republished += 1
+        self._traffic_of(subscription).republished += 1
         again.subscription, again.again = subscription, True
         return again

@@ -123,7 +123,12 @@ def _published(buffer: BoundedBuffer, variant: Fallback, field: Fallback) -> Not
     held = max(0, _number(buffer, 4, signed=True))
     available = np.frombuffer(buffer.read(4 * held), "<u4")[:MOST_PARTS].tolist()
     buffer.skip(1)  # more notifications follow: they come by themselves
-    return _message(buffer, subscription, available, variant, field)
+    try:
+        with DECODING:
+            return _message(buffer, subscription, available, variant, field)
+    except WireError as error:
+        error.subscription = subscription
+        raise
 
 
 def _message(

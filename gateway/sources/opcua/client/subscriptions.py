@@ -6,7 +6,7 @@ One subscription for each publishing interval, more where the server limits what
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,8 +65,9 @@ class Subscriptions:
         config: OpcUaDevice,
         timeout: AdaptiveTimeout,
         granted: Granted,
+        claim: Callable[[int], None],
     ) -> None:
-        """Begin without a subscription, and without I/O."""
+        """Begin without a subscription, and without I/O. claim: is called with the id of each subscription."""
         self.creations = Batches(MOST_CREATED, timeout.batch_limit())
         self._most_items = math.inf
         self._session = session
@@ -74,6 +75,7 @@ class Subscriptions:
         self._addresses = addresses
         self._config = config
         self._granted = granted
+        self._claim = claim
         self._subscriptions: list[_Subscription] = []
         self._placed: dict[int, tuple[_Subscription, int]] = {}
         self._most_row = -1
@@ -127,6 +129,7 @@ class Subscriptions:
         revised_s = result.RevisedPublishingInterval / 1e3
         if not (math.isfinite(revised_s) and revised_s > 0):  # servers that do not revise, or revise to nonsense
             revised_s = interval_s
+        self._claim(result.SubscriptionId)
         self._granted.subscription(interval_s * 1e3, revised_s * 1e3)
         keepalive_s = revised_s * (result.RevisedMaxKeepAliveCount or keepalive)
         self._subscriptions.append(

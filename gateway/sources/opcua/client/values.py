@@ -10,8 +10,8 @@ from gateway.core.loop_watch import elapsed_ns
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.errors import translate_errors
+from gateway.sources.opcua.client.inbox import Inbox, Inboxes
 from gateway.sources.opcua.client.notifications import Notifications
-from gateway.sources.opcua.client.publish_loop import PublishLoop
 from gateway.sources.opcua.client.services import expect
 from gateway.sources.opcua.client.subscriptions import Subscriptions, value_of
 from gateway.sources.opcua.codec.data_values import columns_without_values
@@ -80,12 +80,18 @@ class SessionValues:
     """The role `Values` of one session, made of its reads and its subscriptions."""
 
     def __init__(
-        self, reads: ValueReads, subscriptions: Subscriptions, publishing: PublishLoop, notifications: Notifications
+        self,
+        reads: ValueReads,
+        subscriptions: Subscriptions,
+        inboxes: Inboxes,
+        inbox: Inbox,
+        notifications: Notifications,
     ) -> None:
-        """Take the parts of the session."""
+        """Take the parts of the session. inbox: its own among all inboxes."""
         self.read = reads.read
         self._subscriptions = subscriptions
-        self._publishing = publishing
+        self._inboxes = inboxes
+        self._inbox = inbox
         self._notifications = notifications
 
     @property
@@ -106,5 +112,5 @@ class SessionValues:
     async def next_notification(self) -> DataValues:
         """Wait for the next notification; see `Values.next_notification`."""
         while (values := self._notifications.pop()) is None:
-            self._notifications.push(await self._publishing.next())
+            self._notifications.push(await self._inboxes.next(self._inbox))
         return values

@@ -5,7 +5,12 @@ from typing import Final
 
 
 class WireError(ValueError):
-    """The bytes are not what the standard says. Nothing of them can be used."""
+    """The bytes are not what the standard says. Nothing of them can be used.
+
+    subscription: the id of the subscription whose notification they are, 0 where that is not known.
+    """
+
+    subscription: int = 0
 
 
 class ValueRefused(WireError):

@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Secret
 
 from gateway.core.config_types import (
     DURATION_SCHEMA,
-    ConfigModel,
     DeviceModel,
     DurationNs,
     ExistingFile,
@@ -23,7 +22,7 @@ from gateway.core.config_types import (
 )
 from gateway.sources.opcua.config.accept import OpcUaAccept
 from gateway.sources.opcua.config.browse import Browse
-from gateway.sources.opcua.config.event_field import parse_event_field
+from gateway.sources.opcua.config.events import OpcUaEvents
 from gateway.sources.opcua.config.item_filter import Deadband, Trigger, parse_deadband
 from gateway.sources.opcua.config.node_text import NodeText
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER, DEFAULT_FOUND, DEFAULT_KEPT, usual_folder
@@ -86,29 +85,6 @@ _BROWSE_SCHEMA = WithJsonSchema({"anyOf": [_ENTRY, {"type": "array", "items": _E
 _TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "integer"]})
 
 
-def _field_path(text: str) -> str:
-    parse_event_field(text)
-    return text
-
-
-class OpcUaEvents(ConfigModel):
-    """A node whose events and alarms are wanted."""
-
-    notifier: NodeText = "i=2253"
-    """NodeId of the object that notifies. The default is the Server object, which reports everything."""
-    severity: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Only events of at least this severity, 1 to 1000."""
-    fields: Annotated[tuple[Annotated[str, AfterValidator(_field_path)], ...], Field(max_length=100)] = ()
-    """Further fields of the events, as browse paths: ActiveState/Id, 2:Batch, {http://acme.com/line}Batch."""
-
-    @model_validator(mode="after")
-    def _fields_differ(self) -> "OpcUaEvents":
-        twice = sorted(name for name, count in Counter(self.fields).items() if count > 1)
-        if twice:
-            raise ValueError(f"fields names {', '.join(twice)} twice; expected each field once")
-        return self
-
-
 class OpcUaDevice(DeviceModel):
     """An OPC UA server."""
 
@@ -142,6 +118,9 @@ class OpcUaDevice(DeviceModel):
     give no unit or range."""
     refresh: IntervalNs = default("1h")
     """How often browse, units and ranges are compared with the server; what has changed is told as an event."""
+    share_session: bool = False
+    """True: one connection and one session for all devices with this key that have the same url, security and login (several
+    machines behind one server). A device whose shared connection ends within a minute has one of its own for 10 minutes."""
     register_nodes: bool = False
     """True lets the server prepare for reading the same nodes again and again (poll only; RegisterNodes)."""
     timeout: TimeoutNs = default("10s")
@@ -208,6 +187,12 @@ class OpcUaDevice(DeviceModel):
         twice = sorted(url for url, count in Counter(everyone).items() if count > 1)
         if twice:
             raise ValueError(f"{', '.join(twice)} is named twice in url and urls; expected a different server each")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_sessions_have_one_server(self) -> "OpcUaDevice":
+        if self.share_session and self.urls:
+            raise ValueError("a session is shared on one server only; expected share_session without urls")
         return self
 
     @model_validator(mode="after")

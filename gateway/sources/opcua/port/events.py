@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway.sources.opcua.config.device import OpcUaEvents
+from gateway.sources.opcua.config.events import OpcUaEvents
 
 BASE_EVENT, CONDITION, ACKNOWLEDGEABLE, ALARM = "i=2041", "i=2782", "i=2881", "i=2915"
 MODEL_TYPES: Final = ("i=2132", "i=2133", "i=2738")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gateway.core.events.event import Event
 from gateway.core.foreign_text import LONGEST_TEXT, clean
-from gateway.sources.opcua.config.device import OpcUaEvents
+from gateway.sources.opcua.config.events import OpcUaEvents
 from gateway.sources.opcua.port.events import SELECTED, EventFields
 from gateway.sources.opcua.source.events import ConditionAlarm, ServerEvent
 

@@ -74,7 +74,7 @@ def server():
 
 @pytest.fixture
 async def publishing(server):
-    made = PublishLoop(server, ManualClock(), "plc", server.traffic)
+    made = PublishLoop(server, ManualClock(), "plc", lambda _: server.traffic)
     yield made
     await made.close()
 

@@ -7,9 +7,10 @@ from asyncua.ua.uaerrors import BadSecurityPolicyRejected, BadServiceUnsupported
 
 from gateway.core.errors import NotConnected
 from gateway.core.loop_watch import LoopWatch
-from gateway.sources.opcua.client import session as client
+from gateway.sources.opcua.client import link as client
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.history_read import HistoryReads
+from gateway.sources.opcua.client.link import Link
 from gateway.sources.opcua.client.login import Login
 from gateway.sources.opcua.client.session import AsyncuaSession
 from gateway.sources.opcua.config.device import OpcUaDevice
@@ -28,7 +29,9 @@ def connection_on(clock: ManualClock) -> AsyncuaSession:
     config = OpcUaDevice.model_validate(
         {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1", "security": "none"}
     )
-    return AsyncuaSession(config, clock, AdaptiveTimeout(1.0, clock.monotonic), NodeNames(), LoopWatch())
+    link = Link(config, clock, AdaptiveTimeout(1.0, clock.monotonic), LoopWatch())
+    link.has_session, link._login = True, LOGIN
+    return AsyncuaSession(link, config, clock, NodeNames())
 
 
 async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_end(monkeypatch):
@@ -45,7 +48,6 @@ async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_
 
     monkeypatch.setattr(client, "open_channel", channel)
     monkeypatch.setattr(client, "resume_session", resume)
-    connection._login = LOGIN
     for _ in range(3):
         with pytest.raises(HungUp):
             await connection.resume()
@@ -66,7 +68,6 @@ async def test_a_server_that_is_away_does_not_lose_the_session(monkeypatch):
 
     monkeypatch.setattr(client, "open_channel", channel)
     monkeypatch.setattr(client, "resume_session", resume)
-    connection._login = LOGIN
     for _ in range(9):
         with pytest.raises(HungUp):
             await connection.resume()
@@ -101,8 +102,8 @@ async def test_a_channel_that_may_not_be_renewed_is_a_lost_connection_and_no_bug
         raise BadSecurityPolicyRejected
 
     monkeypatch.setattr(connection.values, "read", read)
-    monkeypatch.setattr(connection._client, "open_secure_channel", refuse)
+    monkeypatch.setattr(connection._link._client, "open_secure_channel", refuse)
     assert await connection.check() == 0
-    await clock.advance(connection._client.secure_channel_timeout / 2e3 + 1)
+    await clock.advance(connection._link._client.secure_channel_timeout / 2e3 + 1)
     with pytest.raises(NotConnected, match="cannot renew the secure channel: BadSecurityPolicyRejected"):
         await connection.check()

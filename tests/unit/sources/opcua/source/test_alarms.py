@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.sources.opcua.config.device import OpcUaEvents
+from gateway.sources.opcua.config.events import OpcUaEvents
 from gateway.sources.opcua.port.events import SELECTED, EventFields
 from gateway.sources.opcua.source.alarms import MOST_CONDITIONS, Alarms
 from tests.support.clock import ManualClock, settle

@@ -1,0 +1,1 @@
+"""Questions for the past, from a sink or the API, answered from the historian in parts."""

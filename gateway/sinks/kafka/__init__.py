@@ -1,0 +1,1 @@
+"""The sink `kafka`: messages as records of an Apache Kafka cluster."""

@@ -1,0 +1,1 @@
+"""The sink `postgres`: messages as rows of tables."""
