@@ -91,7 +91,7 @@ class Uplinks:
         path = settings.root.outbox.path
         self.is_listed = sinks[0].is_listed
         """They are a list, so each has a name of its own."""
-        assignment = assignment_of(settings)
+        assignment = assignment_of(settings.root)
         if assignment.known.fault:
             log.error("which file is whose sink is read from their names", reason=assignment.known.fault)
         first = self._outbox(settings.root.outbox.model_copy(update=_UNLIMITED), "")
