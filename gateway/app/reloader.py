@@ -10,6 +10,7 @@ import structlog
 from gateway.app.cancel import cancel
 from gateway.app.compose import GatewayParts
 from gateway.app.next_configuration import NextConfiguration, connections, prepare
+from gateway.app.release import release
 from gateway.app.reload_record import ReloadRecord
 from gateway.app.tag_discovery import ask_for_tags
 from gateway.core.clock import Clock
@@ -65,6 +66,7 @@ class Reloader:
             except _Refused as refused:
                 await self._report("refused", request, [], str(refused))
                 self._parts.changes.report_refused(self._parts.settings.folder, str(refused))
+            await release(self._parts.superseded)
 
     async def _serve(self, request: ReloadRequest, tasks: asyncio.TaskGroup) -> None:
         before = self._parts.settings
@@ -96,7 +98,8 @@ class Reloader:
 
     async def _prepared(self, before: Settings, after: Settings) -> NextConfiguration:
         parts = self._parts
-        return await asyncio.to_thread(prepare, before, after, parts.boot, parts.stages, parts.source_services(after))
+        services = parts.source_services(after)
+        return await asyncio.to_thread(prepare, before, after, parts.boot, parts.stages, parts.uplinks.prepare, services)
 
     # -- changing ----------------------------------------------------------------------------------------------------
 
@@ -110,6 +113,8 @@ class Reloader:
             source.end()
             parts.sources.remove(source)
         kept = len(parts.sources)
+        parts.pipeline.fold()
+        await asyncio.sleep(0)
         parts.take(following)
         for source in parts.sources[kept:]:
             source.start(tasks)

@@ -12,6 +12,7 @@ from gateway.core.ports.sink import ReceivedMessage
 from gateway.encoding.decoder import parse
 from gateway.encoding.topics import CONTRACT_VERSION
 
+_MOST_SETS: Final = 10_000
 _BACKLOG_S: Final = 5.0
 """How long the messages that a broker has kept may take to arrive after a reconnect, before new ones come. A gap within this
 time counts as unproven, not as missing."""
@@ -33,6 +34,7 @@ class Auditor:
         self._is_shared = is_shared
         self._ledger = Ledger(from_start=from_start)
         self._backlog_ends_at = math.inf
+        self._sets: dict[str, list[str]] = {}
 
     def add(self, message: ReceivedMessage) -> DecodedMessage | None:
         """Count a message and return it, None where it is not from a gateway. Raises Malformed after counting that, too."""
@@ -86,5 +88,8 @@ class Auditor:
         reader = next((reader for reader in self._readers if reader.is_mine(message.topic)), None)
         if reader is not None:
             return reader.read(message.topic, message.payload, is_repeated=message.is_repeated)
-        decoded = parse(message.topic, message.payload, self._root)
+        decoded = parse(message.topic, message.payload, self._root, self._sets)
+        if decoded.kind == "tags" and (len(self._sets) < _MOST_SETS or decoded.body["set"] in self._sets):
+            names = [tag.get("name") for tag in decoded.body["tags"] if isinstance(tag, dict)]
+            self._sets[decoded.body["set"]] = [str(name) for name in names]
         return decoded, [(decoded.topic, decoded.body)]

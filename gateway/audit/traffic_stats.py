@@ -67,7 +67,7 @@ class TrafficStats:
 
     def count(self, message: DecodedMessage, size_bytes: int = 0) -> None:
         """Count a message. size_bytes: of its payload."""
-        self.kinds[message.kind] += 1
+        self.kinds["description" if message.kind == "tags" else message.kind] += 1
         tags = message.body.get("tags")
         values = len(tags) if isinstance(tags, dict) else 0
         self.values += values

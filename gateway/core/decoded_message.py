@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-MessageKind = Literal["window", "summary", "value", "event", "stats", "status", "raw", "birth", "death"]
-"""Kind of a message of the contract; `birth` and `death` belong to layouts that have sessions."""
+MessageKind = Literal["window", "summary", "value", "event", "stats", "status", "raw", "tags", "birth", "death"]
+"""Kind of a message of the contract. `tags` describes a device's tags; `birth` and `death` belong to layouts that have
+sessions."""
 
 
 class Malformed(ValueError):

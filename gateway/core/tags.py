@@ -30,6 +30,10 @@ class Tag:
     """Lowest and highest value in normal operation, in `unit`."""
     published: bool = True
     """Its windows, summaries and values are sent; else it is only an operand of formulas, and may have alarms."""
+    description: str = ""
+    """What it measures, for people."""
+    text: bool = False
+    """It is no number."""
 
 
 @dataclass(frozen=True, slots=True)

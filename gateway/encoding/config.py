@@ -36,6 +36,9 @@ class PublishFormat(ConfigModel):
     statistics: Statistics = STATISTICS
     """What windows and summaries say of numbers, of min, max, mean, std and first: for instance [mean, min, max]. `n`,
     `good`, `last` and `q` are always there; std brings mean."""
+    descriptions: bool = True
+    """Layouts device and tag: the retained message `{device}/tags` says name, unit, description, type, range and interval of
+    each tag. It is published at each connect and when the configuration changes."""
 
 
 class DevicePublishFormat(ConfigModel):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 from gateway.core.decoded_message import DecodedMessage, Foreign, Malformed, MessageKind
-from gateway.encoding.columns import rows_of
+from gateway.encoding.columns import Lookup, are_columns, rows_of
 from gateway.encoding.formats import read_document
 from gateway.encoding.topics import CONTRACT_VERSION
 
@@ -15,10 +15,11 @@ _NO_ROW: Final = (*_HEAD, "stream", "tag")
 """Keys of a payload about one tag that are not its tag's."""
 
 
-def parse(topic: str, payload: bytes, root: str = "") -> DecodedMessage:
+def parse(topic: str, payload: bytes, root: str = "", known: Lookup | None = None) -> DecodedMessage:
     """Return the message in a payload of the contract, whatever its format, with one topic per device or per tag.
 
-    root: the first levels of the contract's topics, when known. Raises Malformed.
+    root: the first levels of the contract's topics, when known. known: names of tags by set, from messages of kind `tags`;
+    tags of other sets are called #0 and so on. Raises Malformed.
     """
     try:
         body = read_document(payload)
@@ -31,7 +32,7 @@ def parse(topic: str, payload: bytes, root: str = "") -> DecodedMessage:
     if not isinstance(body, dict):
         raise Malformed(f"a JSON {type(body).__name__}, not an object")
     if kind in ("window", "summary"):
-        body = _with_rows(body)
+        body = _with_rows(body, known or {})
     for key, wanted in _required(kind).items():
         _check(body, key, wanted)
     if kind in ("window", "summary", "value") and not all(isinstance(tag, dict) for tag in body["tags"].values()):
@@ -39,9 +40,13 @@ def parse(topic: str, payload: bytes, root: str = "") -> DecodedMessage:
     return DecodedMessage(topic, gateway, device, kind, body, str(body.get("boot")))
 
 
-def _with_rows(body: dict[str, Any]) -> dict[str, Any]:
+def _with_rows(body: dict[str, Any], known: Lookup) -> dict[str, Any]:
+    if are_columns(body) and "names" not in body and body.get("set") not in known:
+        columns = [value for value in body.values() if isinstance(value, list)]
+        rows = body.get("rows", range(max(map(len, columns), default=1)))
+        body = body | {"names": [f"#{row}" for row in rows] if isinstance(rows, list | range) else []}
     try:
-        return rows_of(body)
+        return rows_of(body, known)
     except ValueError as error:
         raise Malformed(str(error)) from None
 
@@ -81,6 +86,8 @@ def _required(kind: MessageKind) -> dict[str, type]:
     if kind == "status":
         return {"state": str}
     numbered: dict[str, type] = {"boot": str, "seq": int, "ts": int}
+    if kind == "tags":
+        return {"set": str, "tags": list}
     if kind == "event":
         return numbered | {"kind": str}
     if kind == "value":

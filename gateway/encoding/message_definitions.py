@@ -21,18 +21,11 @@ def number_or_null(description: str = "", *, minimum: int | None = None) -> Sche
     return _limited({"type": ["number", "null"]}, minimum, description)
 
 
-def column(kind: str, description: str = "") -> Schema:
-    """Return the schema of one value for each row, or of one for all of them; null where there is none."""
-    one: Schema = {"type": [kind, "null"]}
-    return {"anyOf": [one, {"type": "array", "items": one}]} | ({"description": description} if description else {})
-
-
 def _limited(schema: Schema, minimum: int | None, description: str) -> Schema:
     limit = {} if minimum is None else {"minimum": minimum}
     return schema | limit | ({"description": description} if description else {})
 
 
-OF_SEVERAL: Final = "of rows with n above 1; of one sample it is `last`"
 LATE: Final[Schema] = {
     "const": True,
     "description": "samples came after the window had been sent: a supplement with only these, but for `replaces`",
@@ -199,31 +192,28 @@ MESSAGES: Final[Schema] = {
         "else": ref("columns"),
         "dependentRequired": {"windows": ["first_seq"], "first_seq": ["windows"], "replaces": ["late"]},
     },
-    "columns": {
-        "description": "formats columns: in place of `tags` an array for each statistic, or one value that all rows have",
+    "tags": {
+        "description": "topic {device}/tags, retained: what the device's tags are; no seq, for only the newest counts",
         "type": "object",
         "properties": {
-            "set": {
-                "type": "string",
-                "description": "which list of the device's tags `rows` counts in: that of {device}/tags",
+            "set": {"type": "string", "description": "names this list of tags; windows in columns count in it"},
+            "tags": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "unit": {"type": "string"},
+                        "description": {"type": "string"},
+                        "type": {"enum": ["number", "float32", "boolean", "text"]},
+                        "range": {"type": "array", "items": {"type": "number"}, "description": "in normal operation"},
+                        "interval_ms": {"type": "number", "description": "how often a sample is due"},
+                    },
+                    "required": ["name", "type"],
+                },
             },
-            "rows": {"type": "array", "items": integer(minimum=0), "description": "places in the set; without, all of them"},
-            "names": {"type": "array", "items": {"type": "string"}, "description": "of the rows"},
-            "n": column("integer"),
-            "good": column("integer", "where it is not n"),
-            "used": column("integer", "where it is not good"),
-            "min": column("number", OF_SEVERAL),
-            "max": column("number", OF_SEVERAL),
-            "mean": column("number", OF_SEVERAL),
-            "std": column("number", "of rows with n above 1; of one sample it is 0"),
-            "first": column("number", OF_SEVERAL),
-            "last": column("number"),
-            "last_ts": column("integer", "of rows with n 0 whose q is not bad"),
-            "q": column("string"),
-            "reason": column("string", "null where q is good"),
         },
-        "required": ["n", "last", "q"],
-        "anyOf": [{"required": ["names"]}, {"required": ["set"]}],
+        "required": ["set", "tags"],
     },
     "value": {
         "description": "topic {device}/value",
@@ -258,43 +248,3 @@ MESSAGES: Final[Schema] = {
     },
 }
 """Messages of layout device."""
-
-TAG_LAYOUT: Final[Schema] = {
-    "tag": {
-        "description": "layout tag: one topic per tag; events and summaries of the tag on .../event and .../summary",
-        "$ref": "#/$defs/head",
-        "properties": {
-            "stream": {
-                "type": "string",
-                "description": "the topic of the same message in layout device: what seq counts and loss records name",
-            },
-            "part": ref("tag_part"),
-            "tag": {"type": "string"},
-        },
-        "required": ["stream", "tag"],
-        "oneOf": [ref("tag_window"), ref("tag_value"), ref("tag_event")],
-    },
-    "tag_part": {
-        "type": "array",
-        "prefixItems": [integer(minimum=1), integer(minimum=1)],
-        "items": False,
-        "minItems": 2,
-        "description": "[k, n]: the k-th of the n tags that the message (boot, stream, seq) speaks of",
-    },
-    "tag_window": {
-        "description": "value is the last of the window; the statistics beside it",
-        "$ref": "#/$defs/statistics",
-        "properties": {
-            "value": number_or_null(),
-            "dur": integer("length of the window, milliseconds", minimum=1),
-            "late": LATE,
-            "replaces": REPLACES,
-            "windows": integer("merged by the outbox to save room: how many messages it stands for", minimum=1),
-            "first_seq": integer("the seq of the first of them; its own is that of the last", minimum=1),
-        },
-        "required": ["value", "dur", "part"],
-    },
-    "tag_value": {"$ref": "#/$defs/value_row", "properties": {"dur": False, "kind": False}, "required": ["part"]},
-    "tag_event": {"$ref": "#/$defs/event", "properties": {"dur": False}, "required": ["kind"]},
-}
-"""Messages of layout tag."""

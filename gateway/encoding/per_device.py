@@ -1,22 +1,26 @@
 """Which layout a message gets: the gateway's, or its device's own."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from gateway.core.messages import Message
 from gateway.core.ports.layout import LatestStates, Layout, MessageObserver, Packet
+from gateway.encoding.descriptions import Descriptions
 
 
 class PerDevice:
-    """A `core.ports.layout.Layout` that hands each message to the layout of its device. MessageObserver, LatestStates.
+    """A `core.ports.layout.Layout` that hands each message to the layout of its device.
 
-    Messages of the gateway itself, and of devices that are no longer configured, go to `usual`.
+    MessageObserver, LatestStates, StandingPackets. Messages of the gateway itself, and of devices that are no longer
+    configured, go to `usual`.
     """
 
-    def __init__(self, usual: Layout, own: Mapping[str, Layout]) -> None:
-        """own: layouts by what the topics of a device begin with."""
+    def __init__(self, usual: Layout, own: Mapping[str, Layout], descriptions: Descriptions | None = None) -> None:
+        """own: layouts by what the topics of a device begin with. descriptions: what stands beside the messages."""
         self._usual = usual
         self._own = own
+        self.descriptions = descriptions
 
     def adopt(self, own: Mapping[str, Layout]) -> None:
         """Use other layouts of devices from now on."""
@@ -39,8 +43,22 @@ class PerDevice:
 
     def latest_states(self) -> Iterator[Packet]:
         """Return those of all devices."""
+        if self.descriptions is not None:
+            self.descriptions.connected()
         own = [layout.latest_states() for layout in self._own.values() if isinstance(layout, LatestStates)]
         return chain.from_iterable(own)
+
+    async def standing(self) -> Iterator[Packet]:
+        """Return the descriptions of all devices, and what else stands."""
+        if self.descriptions is None:
+            await asyncio.Event().wait()
+        assert self.descriptions is not None
+        return await self.descriptions.changes()
+
+    def arrived(self, packet: Packet) -> None:
+        """Record that the far end has a packet that stands."""
+        if self.descriptions is not None:
+            self.descriptions.arrived(packet)
 
     def _layout_of(self, message: Message) -> Layout:
         return self._own.get(message.topic.rpartition("/")[0], self._usual)

@@ -8,7 +8,8 @@ import orjson
 
 from gateway.core.events.event import Event
 from gateway.encoding.event_definitions import event_conditions, event_definitions
-from gateway.encoding.message_definitions import MESSAGES, PARTS, TAG_LAYOUT, Schema, ref
+from gateway.encoding.form_definitions import COLUMNS, TAG_LAYOUT
+from gateway.encoding.message_definitions import MESSAGES, PARTS, Schema, ref
 from gateway.encoding.raw_definitions import RAW
 
 FILE: Final = "messages.schema.json"
@@ -29,6 +30,6 @@ def build_schema(event_types: Sequence[type[Event]]) -> Schema:
         "$id": "urn:gateway:messages:v1",
         "title": "Messages of the gateway, version 1 of the contract",
         "description": _PROMISE,
-        "anyOf": [ref(name) for name in ("status", "window", "value", "event", "stats", "tag", "raw")],
-        "$defs": PARTS | MESSAGES | {"event": event} | event_definitions(event_types) | TAG_LAYOUT | RAW,
+        "anyOf": [ref(name) for name in ("status", "window", "value", "tags", "event", "stats", "tag", "raw")],
+        "$defs": PARTS | MESSAGES | {"event": event} | event_definitions(event_types) | COLUMNS | TAG_LAYOUT | RAW,
     }

@@ -32,7 +32,8 @@ def build_settings(
         traits += [TagTraits(interval_ns=interval_ns) for interval_ns in interval_of_formulas(device)]
         for (model, _, _), known in zip(device.all_tags, traits, strict=True):
             shape = known.is_float32, known.interval_ns, known.is_logical
-            tags.append(Tag(len(tags), number, model.name, model.unit, *shape, model.range, model.publish))
+            said = model.range, model.publish, model.description
+            tags.append(Tag(len(tags), number, model.name, model.unit, *shape, *said, known.is_text))
             policy = _policy(model, layers)
             policies.append(interned.setdefault(policy, policy))
     return Settings(

@@ -123,7 +123,7 @@ async def test_an_open_ends_with_a_reason_and_the_memory_stays(kind: str, attack
         if (kind, attack) == ("influx", endless_text):  # an answer of HTTP, of which the first 64 KiB are read
             await opening
         else:
-            with pytest.raises(NotConnected, match="."):
+            with pytest.raises(NotConnected, match=r"."):
                 await opening
         await asyncio.wait_for(sink.close(), 60)
         assert server.sent < MOST_SENT

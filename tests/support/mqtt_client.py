@@ -49,6 +49,7 @@ class FakeMqttClient:
         self.rule: Callable[[Published], GatewayError | str | None] = lambda _: None
         """What a publish is answered with, if not None: an error, or the reason for which the broker hangs up."""
         self.most_bytes = 2**28
+        self.retains = True
         self.published: list[Published] = []
         self.opens = 0
         self.closes = 0

@@ -7,7 +7,7 @@ import jsonschema_rs
 
 from gateway.encoding.schema import message_schema
 
-_KINDS = ("status", "window", "summary", "value", "event", "stats", "raw")
+_KINDS = ("status", "window", "summary", "value", "event", "stats", "raw", "tags")
 
 
 def strict() -> dict[str, Any]:
@@ -16,7 +16,7 @@ def strict() -> dict[str, Any]:
     known = schema["$defs"]
     known["event_of_tag"] = copy.deepcopy(known["event"])  # below `tag`, which closes it
     known["tag_event"]["$ref"] = "#/$defs/event_of_tag"
-    for kind in ("status", "window", "value", "event", "stats", "tag", "raw"):
+    for kind in ("status", "window", "value", "event", "stats", "tags", "tag", "raw"):
         known[kind]["unevaluatedProperties"] = False
     for kind in ("window", "value"):
         known[kind]["properties"]["tags"]["additionalProperties"]["unevaluatedProperties"] = False

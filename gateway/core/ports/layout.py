@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from gateway.core.messages import Message
 from gateway.core.tags import TagTable
@@ -156,11 +156,34 @@ class LatestStates(Protocol):
 
 
 @runtime_checkable
+class StandingPackets(Protocol):
+    """Capability of a layout: beside the messages there are packets that stand at the far end, until they change."""
+
+    async def standing(self) -> Iterator[Packet]:
+        """Return all of them when a connection has begun (`latest_states`), and whenever one has changed. Cancellable.
+
+        Called again once all that were returned have had their answers.
+        """
+        ...
+
+    def arrived(self, packet: Packet) -> None:
+        """Record that the far end has one of them."""
+        ...
+
+
+@runtime_checkable
 class TableFollower(Protocol):
     """Capability of a layout: it knows devices and tags, and goes over to another table while it runs."""
 
-    def take_table(self, table: TagTable, changed: Collection[str]) -> None:
-        """Describe the devices of another table from now on. changed: those that are new, or not as they were."""
+    def prepare_table(self, table: TagTable, changed: Collection[str]) -> Any:
+        """Return what `take_table` needs, without a change to anything. Called on a thread: it may take long.
+
+        changed: devices that are new, or not as they were.
+        """
+        ...
+
+    def take_table(self, table: TagTable, prepared: Any) -> None:
+        """Describe the devices of another table from now on. prepared: what `prepare_table` returned for it."""
         ...
 
 

@@ -68,6 +68,8 @@ class LayoutServices:
     """Called when there is something to publish that no device's state has brought about."""
     state_file: Path
     """A path whose name a layout may extend for a file that it keeps over restarts."""
+    known_set: Callable[[str], str] = lambda base: ""
+    """Returns the set of a device's tags whose description the far end has, empty for none. base: of its topics."""
 
 
 class LayoutFault(NamedTuple):
@@ -173,6 +175,15 @@ class LayoutPlugin(Protocol):
 
     def reader(self) -> Reader | None:
         """Return a new reader; None where payloads are messages of the contract, which need none."""
+        ...
+
+
+@runtime_checkable
+class FillsTopics(Protocol):
+    """Capability of a plug-in: its messages fill topics that later subscribers find filled."""
+
+    def standing(self, scope: LayoutScope, device: int, table: TagTable) -> Mapping[str, bytes]:
+        """Return the topics of a device that stand: with a payload where it is always the same, empty for a message's."""
         ...
 
 

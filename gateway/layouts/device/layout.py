@@ -1,11 +1,11 @@
 """The layout `device`: one topic per device and kind, as the contract says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet, Properties
-from gateway.encoding.columns import in_style
+from gateway.encoding.columns import in_style, without_names
 from gateway.encoding.encoder import mark_hist
 from gateway.encoding.formats import FORMATS, Format, FormatName
 from gateway.layouts.device.message_parts import split
@@ -16,11 +16,15 @@ class DeviceLayout:
     """A `core.ports.layout.Layout`: each message on the topic it is stored with."""
 
     format: FormatName = "json"
+    known_set: Callable[[str], str] = field(default=lambda base: "", compare=False)
+    """As in `LayoutServices`."""
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """Return the message in its format, marked when it comes from backlog, in several parts where it is too large."""
         form = FORMATS[self.format]
         document = in_style(mark_hist(message.payload) if hist else message.payload, message.topic, columns=form.columns)
+        if form.columns and (known := self.known_set(message.topic.rpartition("/")[0])):
+            document = without_names(document, known)
         payloads = split(document, form, most_bytes)
         if len(payloads) == 1:
             return [Packet(message.topic, payloads[0], properties=properties_of(message, form))]

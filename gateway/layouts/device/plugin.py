@@ -25,7 +25,7 @@ class DevicePlugin:
     def build(self, scope: LayoutScope, device: int | None, services: LayoutServices) -> Layout:
         """Return the layout in the format of the device or the gateway."""
         own = scope.config if device is None else scope.devices[device].own.over(scope.config)
-        return DeviceLayout(own.format)
+        return DeviceLayout(own.format, services.known_set)
 
     def describe(self, scope: LayoutScope) -> tuple[Sequence[str], Sequence[str]]:
         """Return lines about the gateway's own messages."""

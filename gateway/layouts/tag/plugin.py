@@ -1,9 +1,11 @@
 """What `plugins.py` lists of the layout `tag`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.core.ports.layout import Layout
 from gateway.core.ports.layout_plugin import LayoutFault, LayoutScope, LayoutServices, Reader
+from gateway.core.tags import TagTable
+from gateway.encoding.formats import FORMATS
 from gateway.layouts.device import topics as contract
 from gateway.layouts.device.layout import DeviceLayout
 from gateway.layouts.tag import topics
@@ -29,7 +31,7 @@ class TagPlugin:
     def build(self, scope: LayoutScope, device: int | None, services: LayoutServices) -> Layout:
         """Return the layout of a device; what the gateway itself publishes is on the contract's topics."""
         if device is None:
-            return DeviceLayout(scope.config.format)
+            return DeviceLayout(scope.config.format, services.known_set)
         config = scope.devices[device].own.over(scope.config)
         own = TagTopics.of(config, contract.topics_of(scope), device)
         return TagLayout(own, config.format, keep_latest=config.retain, quality_topic=config.quality_topic)
@@ -52,6 +54,16 @@ class TagPlugin:
     def open_filters(self, root: str) -> Sequence[str]:
         """Return nothing: without its template no topic is known."""
         return []
+
+    def standing(self, scope: LayoutScope, device: int, table: TagTable) -> Mapping[str, bytes]:
+        """Return the topics of a device's tags where they are retained."""
+        config = scope.devices[device].own.over(scope.config)
+        own = TagTopics.of(config, contract.topics_of(scope), device)
+        first, end = table.range_of(device)
+        names = [tag.name for tag in table.tags[first:end] if tag.published] if config.retain else []
+        with_quality = config.quality_topic and FORMATS[config.format].plain
+        kept = [own.topic(name) for name in names] + [own.quality(name) for name in names if with_quality]
+        return dict.fromkeys(kept, b"")
 
     def reader(self) -> Reader | None:
         """Return None: payloads are messages of the contract, cut by tags."""

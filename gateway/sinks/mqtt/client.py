@@ -172,6 +172,11 @@ class MqttClient:
         packet = LARGEST_PACKET_BYTES if self._connection is None else self._connection.most_bytes
         return packet - min(_HEAD_BYTES, packet // 2)
 
+    @property
+    def retains(self) -> bool:
+        """Return whether the broker keeps retained messages, as far as it has said so."""
+        return self._limits.retains_here
+
     def publish(
         self,
         topic: str,

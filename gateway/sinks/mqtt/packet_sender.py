@@ -32,6 +32,11 @@ class PublishingClient(Protocol):
         """Return the largest payload that the broker takes on this connection."""
         ...
 
+    @property
+    def retains(self) -> bool:
+        """Return whether the broker keeps retained messages."""
+        ...
+
     def publish(
         self,
         topic: str,
@@ -136,6 +141,11 @@ class PacketSender:
     def announce(self, packets: Sequence[Packet]) -> "list[asyncio.Future[None]]":
         """Send packets that go beside the messages, at once."""
         return [self._launch(packet, _Message()) for packet in packets]
+
+    @property
+    def retains(self) -> bool:
+        """Return whether the broker keeps retained messages, so that packets can stand there."""
+        return self._client.retains
 
     async def room(self) -> int:
         """Wait until there is room for a packet; return for how many messages, if they are like the last one."""

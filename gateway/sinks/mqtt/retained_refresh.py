@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 import structlog
 
 from gateway.core.clock import Clock
-from gateway.core.ports.layout import LatestStates, Layout, Packet
+from gateway.core.ports.layout import LatestStates, Layout, Packet, StandingPackets
 from gateway.core.retry_timer import DoublingDelay
 from gateway.sinks.mqtt.packet_sender import PacketSender
 
@@ -31,29 +31,40 @@ class RetainedRefresh:
         """Publish nothing yet. in_flight: packets that may be on their way."""
         self._sender = sender
         self._layout = layout if isinstance(layout, LatestStates) else None
+        self._standing = layout if isinstance(layout, StandingPackets) else None
         self._clock = clock
         self._at_once = max(1, in_flight // _SHARE)
         self._states: Iterator[Packet] = iter(())
-        self._is_under_way = False
+        self._rests = self._is_under_way = False
         self._broken = 0
         self._rest = DoublingDelay(_FIRST_REST_S, _LONGEST_REST_S)
         self._rests_until = 0.0
 
     def start(self) -> None:
         """Begin a connection, before anything is sent live on it."""
-        rests = self._clock.monotonic() < self._rests_until
-        self._states = self._layout.latest_states() if self._layout is not None and not rests else iter(())
+        self._rests = self._clock.monotonic() < self._rests_until
+        self._states = self._layout.latest_states() if self._layout is not None and not self._rests else iter(())
 
     async def run(self) -> NoReturn:
-        """Publish all of it; never returns."""
-        while packets := list(islice(self._states, self._at_once)):
+        """Publish all of it, and then what stands and changes; never returns."""
+        while True:
+            await self._publish(self._states)
+            if self._standing is None or self._rests or not self._sender.retains:
+                await asyncio.get_running_loop().create_future()
+            else:
+                self._states = await self._standing.standing()
+
+    async def _publish(self, states: Iterator[Packet]) -> None:
+        while packets := list(islice(states, self._at_once)):
             self._is_under_way = True
-            await asyncio.wait(self._sender.announce(packets))
+            answers = self._sender.announce(packets)
+            await asyncio.wait(answers)
+            for packet, answer in zip(packets, answers, strict=True):
+                if self._standing is not None and not answer.cancelled() and answer.exception() is None:
+                    self._standing.arrived(packet)
         if self._is_under_way:
             self._is_under_way, self._broken = False, 0
             self._rest.reset()
-        while True:
-            await asyncio.get_running_loop().create_future()
 
     def disconnected(self, *, by_broker: bool) -> None:
         """Record that the connection is over. by_broker: the broker has ended it."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from gateway.core import spans
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
@@ -190,6 +191,8 @@ class ModbusSource:
             if unit.breaker is Breaker.HALF_OPEN:
                 unit.breaker = Breaker.OPEN
             self._counters.requests += 1
-            self._counters.busy_s += self._clock.monotonic() - began_s
+            took_s = self._clock.monotonic() - began_s
+            self._counters.busy_s += took_s
+            spans.report_slow("poll", took_s, device=unit.config.name, place=poll.place)
         if unit.has_news or unit.down_reason:
             self._policy.report_state(unit)
