@@ -22,6 +22,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Unsaved
 from gateway.core.events.gateway import ConfigurationLoaded, UncleanStop
 from gateway.outbox.records import PreviousBoot
+from gateway.runtime.more_time import MoreTime
 from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
@@ -53,7 +54,8 @@ class Gateway:
         offline_s, close_s: the longest wait in a stop, for the brokers to take the last messages and for each part to end.
         """
         parts = self.parts
-        await parts.outbox.open()
+        with MoreTime(notifier, "opening the outbox"):  # a new sink may begin with a large backlog
+            await parts.outbox.open()
         orderly = False
         try:
             async with asyncio.TaskGroup() as tasks:
