@@ -75,9 +75,7 @@ class Gateway:
                 beside += [tasks.create_task(one, name=name) for name, one in views.items()]
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 notifier.send("READY=1")
-                log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
-                for one in parts.uplinks.all:
-                    log.info("outbox", file=str(one.file), waiting=one.outbox.stats.messages)
+                self._log_start()
                 await stop.wait()
                 notifier.send("STOPPING=1")
                 log.info("stopping")
@@ -97,6 +95,11 @@ class Gateway:
         if parts.outbox.unsaved:
             raise Unsaved(f"{parts.outbox.unsaved} messages are lost")
         log.info("stopped")
+
+    def _log_start(self) -> None:
+        log.info("running", boot=self.parts.boot, config=self.settings.hash, version=__version__)
+        for one in self.parts.uplinks.all:
+            log.info("outbox", file=str(one.file), waiting=one.outbox.stats.messages)
 
     async def _save_state(self, most_s: float) -> None:
         """Keep what stages have learnt; a disk that does not answer is left to itself."""
