@@ -23,7 +23,6 @@ from gateway.sources.modbus.unit import Breaker, Unit
 _NS = 1_000_000_000
 _CHECK_NS = _NS  # an idle connection is checked this often
 _RETURN_FIRST_S, _RETURN_MOST_S = 60.0, 600.0  # on a backup, pauses between attempts at the first address
-_HOLD_NS = 400_000_000  # samples through a serial server wait so long: a reply of another master shows meanwhile
 _CONNECT_TIMEOUTS = 3  # room for one lost SYN, which is sent again after a second
 
 
@@ -59,7 +58,7 @@ class ModbusSource:
         self._return_ns = 0
         self._return_delays = full_jitter()
         is_stream = not endpoint.is_serial and endpoint.scheme != "udp"
-        self._line = SharedLine(_HOLD_NS if endpoint.scheme == "rtu+tcp" else 0, is_line=endpoint.is_ambiguous)
+        self._line = SharedLine(lambda: round(self._link.doubt_s * _NS), is_line=endpoint.is_ambiguous)
         self._policy = RequestPolicy(self._units, clock, endpoint.url, self._line, is_stream=is_stream)
         self._schedule, self._out = self._policy.schedule, self._policy.out
 
