@@ -33,7 +33,7 @@ kills: $(VENV)/.dev servers ## Kafka killed 100 times (SIGKILL) while windows fl
 
 soak: $(VENV)/.dev servers ## Several sinks, one dead: the gateway killed 100 times, the power cut 1,000 times
 	GATEWAY_SINK_KILLS=100 GATEWAY_SINK_CUTS=1000 $(BIN)/pytest tests/fault/test_gateway_sinks.py tests/fault/test_outbox_set.py \
-		-k "kills or power" $(PYTEST)
+		-k "kills or power" --timeout 0 $(PYTEST)
 
 check: $(VENV)/.dev ## Style, types, import rules and the limits of the house
 	$(BIN)/ruff check .

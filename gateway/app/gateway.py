@@ -13,6 +13,7 @@ from gateway.app.compose import GatewayParts
 from gateway.app.folder_watch import FolderWatch
 from gateway.app.keeper import keep_what_runs
 from gateway.app.kept_state import restore_state, save_state
+from gateway.app.otlp_push import otlp_tasks
 from gateway.app.reload_record import ReloadRecord
 from gateway.app.reloader import Reloader
 from gateway.app.status_line import status_line
@@ -67,9 +68,9 @@ class Gateway:
                 telemetry = publish_stats(
                     lambda: parts.sources, parts.stats, parts.encoder, parts.outbox, self.clock, stats_s
                 )
-                beside = [tasks.create_task(telemetry, name="telemetry")]
-                beside += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
-                beside.append(tasks.create_task(self.web.run(), name="web"))
+                beside = [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
+                views = {"telemetry": telemetry, "web": self.web.run()} | otlp_tasks(parts)
+                beside += [tasks.create_task(one, name=name) for name, one in views.items()]
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)

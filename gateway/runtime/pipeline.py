@@ -63,8 +63,8 @@ class Stages(Protocol):
         """Count the samples that wait."""
         ...
 
-    def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> Any:
-        """Return what is known of tags that end."""
+    def retire(self, tags: TagIds, move: TagMove, following: Any, now_ns: int) -> Any:
+        """Return what is known of tags that end, and of alarms that the stages which follow do not have."""
         ...
 
     def take_over(self, other: Any, move: TagMove, now_ns: int) -> None:
@@ -167,7 +167,7 @@ class Pipeline:
         then the loop is held for a few milliseconds only.
         """
         now = self._clock.now_ns()
-        self._publish(self._stages.retire(move.gone, move, now))
+        self._publish(self._stages.retire(move.gone, move, stages, now))
         adopt()
         stages.take_over(self._stages, move, now)
         self._stages, self._table = stages, table

@@ -14,6 +14,7 @@ from gateway.core.ports.sink_plugin import WithWarnings
 from gateway.outbox.disk_room import disk_usage, shortage_text
 from gateway.outbox.unsealed import plain_text
 from gateway.settings import ceilings
+from gateway.settings.configured_sinks import assignment_of
 from gateway.settings.model import ENV_PREFIX, Root
 
 _SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*(?!!secret\b)[^\s#]", re.MULTILINE)
@@ -48,8 +49,9 @@ def find_warnings(folder: Path, root: Root, devices: Sequence[ConfiguredDevice],
         tags, merges = [len(device.tags) for device in devices], root.window.late == "merge"
         text = shortage_text(root.outbox, usage, tags, root.window.length, merges=merges)
         yield from [f"{root_file}: outbox.path: the disk of {root.outbox.path} {text}"] if text else []
-    if text := plain_text(root.outbox):
-        yield f"{root_file}: {text}"
+    for path in dict.fromkeys((root.outbox.path, *assignment_of(root).paths.values())):
+        if text := plain_text(root.outbox.model_copy(update={"path": path})):
+            yield f"{root_file}: {text}"
     for device in devices:
         yield from _delay(device, root.window.grace)
 
