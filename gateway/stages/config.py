@@ -56,9 +56,10 @@ class TagPolicy(ConfigModel):
     """Alarm when the value is at or below this, engineering units."""
     hysteresis: Band = default("1%")
     """An alarm clears once the value is further than this inside its limit: engineering units, or percent of the limit."""
-    anomaly: Detectors = default("off")
-    """z-score of a window's mean against its own recent past from which it counts as an anomaly; `off` for none; or a list
-    of detectors with their settings: `[{ewma: {threshold: 6, memory: 10min}}]`."""
+    anomaly: Detectors = default("on")
+    """`on`: the detector `own_range` compares the tag with everything that it has done before, without tuning; `off`: none;
+    a number: the detector `ewma` with this z-score of a window's mean against its recent past; or a list of detectors with
+    their settings: `[{own_range: {warmup: 1d}}, {ewma: {threshold: 6, memory: 10min}}]`."""
 
     publish: bool = True
     """`false`: the tag is read, may be used in formulas and have alarms, and is not sent itself."""
@@ -76,7 +77,7 @@ OF_NUMBERS: Final = {
     key: field.get_default(call_default_factory=True)
     for key, field in TagPolicy.model_fields.items()
     if key not in ("max_silence", "publish")
-}
+} | {"anomaly": ()}
 """Keys that mean something for numbers only, and what leaves each out."""
 
 
@@ -116,7 +117,7 @@ class WindowConfig(ConfigModel):
 
 
 class DetectionConfig(ConfigModel):
-    """Times of detectors that are not given others: each tag is compared with its own recent past."""
+    """Times of the detector `ewma` where it is not given others: each tag is compared with its own recent past."""
 
     memory: Annotated[int, duration_ns("10s", "7d"), DURATION_SCHEMA] = default("5min")
     """Time constant of a tag's recent past: of the moving mean and variance of the detector `ewma`."""

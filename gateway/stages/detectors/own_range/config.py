@@ -18,6 +18,8 @@ RETURN_DAYS: Final = 40.0
 RETURN_STEP_S: Final = 300.0
 LEAST_MARGIN: Final = 0.15
 """Share of (record - mean block maximum) beyond the record that is asked for however long the history is."""
+LEAST_SPAN: Final = 0.05
+"""Share of the whole range of a feature beyond its record that is asked for: one that repeats exactly has no tail."""
 CALM_STEPS: Final = 24
 """Steps without anything unusual after which an anomaly is over."""
 CONFIRM_S: Final = 90.0

@@ -38,7 +38,7 @@ class DayProfile:
         self.total -= shift * self.total_steps
 
     def add(self, time_s: Values, value: Floats, here: Mask, learn: Mask) -> tuple[Floats, Mask, Floats]:
-        """Add a value and return its difference from the usual one, where that is known, and the weight of one difference."""
+        """Add a value and return its difference from the usual one, where that is known, and its least weight."""
         bins = (time_s % 86400 // (86400 / BINS)).astype(np.int8)
         self._finish(bins, here)
         learned = here & learn

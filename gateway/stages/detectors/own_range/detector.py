@@ -120,9 +120,18 @@ def _layout(columns: dict[str, NDArray[Any]]) -> np.dtype[Any]:
 def _joined(found: list[Transitions]) -> Transitions:
     if len(found) < 2:
         return found[0] if found else NO_TRANSITIONS
-    names = ("tag", "active", "value", "score", "expected", "time", "severity", "rebased")
-    columns = [np.concatenate([getattr(one, name) for one in found]) for name in names[:5]]
-    more = {name: np.concatenate([getattr(one, name) for one in found]) for name in names[5:]}
-    return Transitions(*columns, **more, causes=[causes for one in found for causes in one.causes])
 
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(one, name) for one in found])
 
+    return Transitions(
+        column("tag"),
+        column("active"),
+        column("value"),
+        column("score"),
+        column("expected"),
+        time=column("time"),
+        severity=column("severity"),
+        causes=[causes for one in found for causes in one.causes],
+        rebased=column("rebased"),
+    )

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask, Values
 from gateway.stages.detectors.own_range.day_profile import DayProfile
+from gateway.stages.detectors.own_range.steps import Floats, Steps
 
-Floats = NDArray[np.float32]
 LEVEL, CHANGE, SPREAD, TIME_OF_DAY, STUCK = range(5)
 SETTLING: Final = 24
 """Steps before the features mean something; then they are centred on the level seen."""
@@ -41,7 +41,8 @@ NAMES: Final = (
     "no change for longer than ever",
 )
 """Each feature in words: its value is larger than it ever was."""
-FAMILY: Final = np.array([LEVEL] * 2 + [CHANGE] * 4 + [LEVEL] * 4 + [CHANGE] * 4 + [SPREAD] * 2 + [TIME_OF_DAY] * 4 + [SPREAD] * 4 + [STUCK])
+_FAMILIES: Final = ((LEVEL, 2), (CHANGE, 4), (LEVEL, 4), (CHANGE, 4), (SPREAD, 2), (TIME_OF_DAY, 4), (SPREAD, 4), (STUCK, 1))
+FAMILY: Final = np.array([family for family, count in _FAMILIES for _ in range(count)])
 """The kind of each feature; two kinds that agree make an alarm."""
 LEVELS: Final = slice(0, 20)
 """Features in engineering units."""
@@ -51,6 +52,21 @@ NOISE: Final = slice(20, 24)
 RUN: Final = 24
 COUNT: Final = len(NAMES)
 
+_COLUMNS: Final = (
+    "centre",
+    "seen",
+    "low",
+    "high",
+    "average",
+    "variance",
+    "noise",
+    "residual",
+    "before",
+    "run",
+    "quantum",
+    "rises",
+    "falls",
+)
 _AVERAGES: Final = (4, 8, 16, 32, 64)
 _RING: Final = 8
 _COUNTED_MOST: Final = 20_000
@@ -66,7 +82,10 @@ class Features:
         """Begin without knowledge. windows: in a step."""
         self._windows = windows
         self.profile = DayProfile(tags)
-        zeros = lambda *shape: np.zeros((*shape, tags), np.float32)  # noqa: E731
+
+        def zeros(*shape: int) -> Floats:
+            return np.zeros((*shape, tags), np.float32)
+
         self.centre = np.zeros(tags)
         self.seen = np.zeros(tags, np.int32)
         self.low, self.high = zeros(_RING), zeros(_RING)
@@ -77,8 +96,7 @@ class Features:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return all that is kept of the tags."""
-        names = "centre seen low high average variance noise residual before run quantum rises falls".split()
-        return {name: getattr(self, name) for name in names} | self.profile.columns()
+        return {name: getattr(self, name) for name in _COLUMNS} | self.profile.columns()
 
     def relative(self, value: Values, here: Mask) -> Floats:
         """Return values relative to the centre; a tag that is seen for the first time is centred on its value."""
@@ -92,21 +110,12 @@ class Features:
         """Return which tags only ever rise, but for resets: their level says nothing."""
         return np.asarray((self.rises > 50) & (self.falls < 0.02 * self.rises))
 
-    def add(
-        self, time_s: Values, low: Floats, high: Floats, middle: Floats, spread: Floats, quantum: Floats, here: Mask, learn: Mask
-    ) -> tuple[Floats, Floats]:
-        """Add a step and return the features, float32[features, tags], -inf where there is none, and the middle.
+    def add(self, step: Steps, learn: Mask) -> Floats:
+        """Add a step and return the features, float32[features, tags], -inf where there is none.
 
-        Args:
-            time_s: When the step began, seconds since the epoch, of each tag.
-            low: Smallest mean of a window in the step, relative to the centre.
-            high: Largest mean of a window.
-            middle: Mean of the step without its extremes.
-            spread: Standard deviation within the step.
-            quantum: Smallest change between two windows, inf where there was none.
-            here: Tags that have samples in the step.
-            learn: Tags whose time of day may be learned.
+        learn: tags whose time of day may be learned.
         """
+        low, high, middle, here = step.low, step.high, step.middle, step.here
         first = here & (self.seen == 0)
         if first.any():
             self.low[:, first], self.high[:, first], self.before[first] = low[first], high[first], middle[first]
@@ -118,19 +127,22 @@ class Features:
             weight = np.maximum(share, here * np.float32(2 / (_AVERAGES[average] + 1)))
             self.variance[row] += weight * (square - self.variance[row])
         change = np.abs(middle - self.before)
+        quantum = step.quantum
         if self._windows == 1:
             quantum = np.where((change > 0) & (self.seen > 0), change, np.inf).astype(np.float32)
         self.quantum = np.where(here, np.minimum(self.quantum, quantum), self.quantum)
         flat = here & (low == high) & (change == 0) & (self.seen > 0)
         self.run = np.where(here, np.where(flat, self.run + 1, 0), self.run).astype(np.float32)
         self._count_direction(middle, here)
-        self._noise(spread, share, here)
-        profiled = self._time_of_day(time_s, middle, here, learn)
+        self._noise(step.spread, share, here)
+        profiled = self._time_of_day(step.time_s, middle, here, learn)
         features = self._features(low, high, middle, here, profiled)
+        if self._windows == 1:  # a single sample has no noise of its own
+            features[NOISE, step.spread == 0] = -np.inf
         self.before = np.where(here, middle, self.before)
         self.seen += here
         self._settle(here)
-        return features, middle
+        return features
 
     def _count_direction(self, middle: Floats, here: Mask) -> None:
         self.rises += here & (middle > self.before)
@@ -182,8 +194,9 @@ class Features:
             shift = np.where(settled, self.average[4], 0).astype(np.float32)
             self.centre += shift
             self.before -= shift
-            for columns in (self.low, self.high, self.average):
-                columns -= shift
+            self.low -= shift
+            self.high -= shift
+            self.average -= shift
             self.profile.shift(shift)
 
     def floors(self) -> tuple[Floats, Floats]:

@@ -1,6 +1,5 @@
 """Whether a tag behaves unlike itself: from steps to the begin, the confirmation and the end of anomalies."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -8,32 +7,13 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask, Rows, Values
 from gateway.stages.detectors.own_range.config import CALM_STEPS, CONFIRM_S
-from gateway.stages.detectors.own_range.features import COUNT, FAMILY, LEVELS, NAMES, SETTLING, Features, Floats
+from gateway.stages.detectors.own_range.features import COUNT, FAMILY, LEVELS, NAMES, SETTLING, Features
 from gateway.stages.detectors.own_range.records import Records
+from gateway.stages.detectors.own_range.steps import Floats, Steps
 
 _FAMILIES: Final = np.stack([family == FAMILY for family in range(5)])
 _MOST_CAUSES: Final = 3
 CALM, ADVISORY_STATE, ALARM_STATE = 0, 1, 2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Steps:
-    """A step of windows, columns of the tags. Values are those of a `Features` relative to its centre."""
-
-    time_s: Values
-    """When it began, seconds since the epoch."""
-    low: Floats
-    """Smallest mean of a window."""
-    high: Floats
-    """Largest mean of a window."""
-    middle: Floats
-    """Mean without its extremes."""
-    spread: Floats
-    """Standard deviation within the step."""
-    quantum: Floats
-    """Smallest change between two windows, inf where there was none."""
-    here: Mask
-    """Tags that have samples in it."""
 
 
 class Judge:
@@ -58,28 +38,26 @@ class Judge:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return all that is kept of the tags."""
-        own = {name: getattr(self, name) for name in "state calm fired families lasted half direction".split()}
+        own = {name: getattr(self, name) for name in ["state", "calm", "fired", "families", "lasted", "half", "direction"]}
         return own | self.features.columns() | self.records.columns()
 
     def judge(self, step: Steps) -> None:
         """Evaluate a step and learn from it."""
         here, standing = step.here, self.state > CALM
-        features, middle = self.features.add(
-            step.time_s, step.low, step.high, step.middle, step.spread, step.quantum, here, ~standing
-        )
+        features = self.features.add(step, ~standing)
         features[:, self.features.seen <= SETTLING] = -np.inf
         self._now = features
         fires = features > self.records.threshold
         fires[LEVELS] &= ~self.features.is_counter
         fires &= self.features.seen > self._warmup
-        hit = fires.any(axis=0)
+        hit = np.asarray(fires.any(axis=0), np.bool_)
         fresh = hit & ~standing
         if fresh.any():
-            self._begin(fresh, middle)
+            self._begin(fresh, step.middle)
         ended = np.zeros(here.size, np.bool_)
         self.rebased = ended
         if hit.any() or standing.any():
-            ended = self._go_on(fires, hit, here, standing | fresh, middle)
+            ended = self._go_on(fires, hit, here, standing | fresh)
         learned = here & (self.state == CALM) & (self.features.seen > SETTLING)
         changed = self.records.learn(features, learned, ended)
         if changed.any():
@@ -92,7 +70,7 @@ class Judge:
         self.families[fresh] = 0
         self.fired[fresh] = self.lasted[fresh] = self.calm[fresh] = 0
 
-    def _go_on(self, fires: Mask, hit: Mask, here: Mask, standing: Mask, middle: Floats) -> Mask:
+    def _go_on(self, fires: Mask, hit: Mask, here: Mask, standing: Mask) -> Mask:
         """Update anomalies that stand; return those that have ended."""
         away = here & (self.direction * (self.features.average[0] - self.half) > 0)
         self.calm = np.where(hit | away, 0, self.calm + here).astype(np.int16)
@@ -102,7 +80,7 @@ class Judge:
             self.families |= (fires[rows].any(axis=0) << family).astype(np.int8)
         self.rebased = standing & (self.lasted * self._step_s > self._rebase)
         ended = standing & ((self.calm > CALM_STEPS) | self.rebased)
-        agree = np.bitwise_count(self.families) > 1 if hasattr(np, "bitwise_count") else _bits(self.families) > 1
+        agree = _bits(self.families) > 1
         confirmed = agree | (self.fired * self._step_s >= CONFIRM_S)
         state = np.where(standing, np.maximum(self.state, np.where(confirmed, ALARM_STATE, ADVISORY_STATE)), CALM)
         self.state = np.where(ended, CALM, state).astype(np.int8)

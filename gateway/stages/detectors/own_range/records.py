@@ -10,10 +10,12 @@ from gateway.stages.detectors.own_range.config import (
     BLOCK_STEPS,
     LEAST_BLOCKS,
     LEAST_MARGIN,
+    LEAST_SPAN,
     RETURN_DAYS,
     RETURN_STEP_S,
 )
-from gateway.stages.detectors.own_range.features import COUNT, NOISE, PROFILED, RUN, Floats
+from gateway.stages.detectors.own_range.features import COUNT, LEVELS, NOISE, PROFILED, RUN
+from gateway.stages.detectors.own_range.steps import Floats
 
 _NOISE_MARGIN: Final = 0.35
 """Noise has to change by 40 % at least."""
@@ -41,7 +43,7 @@ class Records:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return all that is kept of the tags; thresholds follow from it."""
-        names = "record mean block blocks profiled_blocks steps".split()
+        names = ["record", "mean", "block", "blocks", "profiled_blocks", "steps"]
         return {name: getattr(self, name) for name in names}
 
     def learn(self, features: Floats, learned: Mask, ended: Mask) -> Mask:
@@ -82,8 +84,18 @@ class Records:
         with np.errstate(invalid="ignore"):
             margin = share * (record - mean) + _ROUNDING * np.abs(record) + np.float32(1e-12)
             single, averaged = (floor[rows] for floor in floors)
+            margin[LEVELS] = np.maximum(margin[LEVELS], LEAST_SPAN * _span(record))
             margin[0:6] = np.maximum(margin[0:6], single)
             margin[6:20] = np.maximum(margin[6:20], averaged)
             margin[NOISE] = np.maximum(margin[NOISE], _NOISE_MARGIN)
             margin[RUN] = np.maximum(margin[RUN], np.maximum(_RUN_MARGIN, 2 * record[RUN]))
             self.threshold[:, rows] = np.where((blocks >= LEAST_BLOCKS) & np.isfinite(record), record + margin, np.inf)
+
+
+def _span(record: Floats) -> Floats:
+    """Return how far each level and change has ranged: from the record downwards to the one upwards."""
+    span = np.empty((LEVELS.stop, record.shape[1]), np.float32)
+    for pair in (*range(0, 14, 2), 16, 18):
+        span[pair : pair + 2] = record[pair] + record[pair + 1]
+    span[14:16] = record[14:16]
+    return span

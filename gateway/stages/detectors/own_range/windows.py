@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import TagIds, WindowBlock
 from gateway.stages.detectors.own_range.config import HOLD_NS, LEAST_STEP_NS, SECOND_NS
-from gateway.stages.detectors.own_range.features import Features, Floats
-from gateway.stages.detectors.own_range.judge import Steps
+from gateway.stages.detectors.own_range.features import Features
+from gateway.stages.detectors.own_range.steps import Floats, Steps
 
-_LARGEST: Final = 1e30
+_LARGEST: Final = 5e17
 """Beyond, squares and their sums leave what float32 can carry."""
 _TRIMMED_FROM: Final = 4
 """Windows from which the extremes are left out of a step's mean."""
