@@ -9,7 +9,7 @@ NAME ?= gateway
 DOC = $(PREFIX)/share/doc/gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit fuzz kills test check bench score docs lock install uninstall clean servers
+.PHONY: help demo unit fuzz kills soak test check bench score docs lock install uninstall clean servers
 
 help: ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,10 @@ test: $(VENV)/.dev servers ## All tests (PYTEST="-k name" to choose)
 
 kills: $(VENV)/.dev servers ## Kafka killed 100 times (SIGKILL) while windows flow: each message in the log once, or declared lost
 	KAFKA_KILLS=100 $(BIN)/pytest tests/fault/test_gateway_kafka.py -k killed_brokers $(PYTEST)
+
+soak: $(VENV)/.dev servers ## Several sinks, one dead: the gateway killed 100 times, the power cut 1,000 times
+	GATEWAY_SINK_KILLS=100 GATEWAY_SINK_CUTS=1000 $(BIN)/pytest tests/fault/test_gateway_sinks.py tests/fault/test_outbox_set.py \
+		-k "kills or power" --timeout 0 $(PYTEST)
 
 check: $(VENV)/.dev ## Style, types, import rules and the limits of the house
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ MOST_FUNCTION_LINES = 50
 MOST_CONSTRUCTOR_ARGUMENTS = 7
 MOST_README_LINES = 120
 MOST_PAGE_LINES = 250
-MOST_REFERENCE_LINES = 400
+MOST_REFERENCE_LINES = 450
 MOST_BROAD_HANDLERS = 10
 
 BROAD_HANDLERS: dict[str, str] = {
@@ -24,6 +24,7 @@ BROAD_HANDLERS: dict[str, str] = {
     "gateway/live/history/historian.py:_work": "a bug in what is remembered must not cost what is on its way",
     "gateway/sources/opcua/client/errors.py:translate_errors": "asyncua raises anything while it decodes an answer",
     "gateway/sources/opcua/codec/errors.py:__exit__": "asyncua raises anything on bytes that are not as defined",
+    "gateway/otlp/push.py:_send_all": "a thread would end without a word, and the push must not end what it reports on",
     "gateway/web/server.py:run": "whoever only looks must not end what is looked at",
     "gateway/sinks/mqtt/connect_thread.py:_run": "the top of a thread: a bug belongs to whoever waits for it, not to nobody",
 }

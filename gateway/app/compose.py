@@ -10,10 +10,9 @@ import structlog
 from gateway import __version__
 from gateway.app.configuration_state import ConfigurationState
 from gateway.app.layout import window_styles
-from gateway.app.next_configuration import NextConfiguration, build_sources
+from gateway.app.next_configuration import NextConfiguration, build_sources, trust_places
 from gateway.app.uplinks import Uplinks, UplinkServices
 from gateway.core.clock import Clock
-from gateway.core.config_types import existing_files, trust_files
 from gateway.core.events.event import Event
 from gateway.core.loop_watch import LoopWatch
 from gateway.core.messages import DeviceState
@@ -50,6 +49,7 @@ class GatewayParts:
     def __init__(self, settings: Settings, clock: Clock, requests: ReloadRequests) -> None:
         root, table = settings.root, settings.table
         self.settings = settings
+        self.superseded: list[object] = []  # whoever calls `take` frees them
         self.requests = requests
         self.clock = clock
         self.boot = new_boot(clock)
@@ -85,7 +85,7 @@ class GatewayParts:
         self.pipeline = Pipeline(chain, encoder, self.uplinks.queue, self.board, table, clock, self.live)
         self.health = self.uplinks.health
         self.certificates = CertificateWatch(self.uplinks.certificates, self.report, self.board.wake, clock)
-        self.changes = ChangeWatch(_trust_places(settings), self.outbox.watermarks, self.report, clock)
+        self.changes = ChangeWatch(trust_places(settings), self.outbox.watermarks, self.report, clock)
         self.sources = [self.running(source) for source in build_sources(settings, None, self.source_services(settings))]
 
     @property
@@ -136,6 +136,7 @@ class GatewayParts:
     def take(self, following: NextConfiguration) -> None:
         """Go over to another configuration, at once: from the next block on everything is as it says.
 
+        Call `pipeline.fold` a turn of the loop earlier, and free `superseded` afterwards: each would hold the loop too long.
         Sources of devices that are connected anew have ended, and are not among `sources`.
         """
         settings, move = following.settings, following.move
@@ -148,14 +149,15 @@ class GatewayParts:
             stay = {old: new for old, new in move.devices.items() if names[new] not in following.reconnected}
             self.board.take_over(len(names), stay)
             self.live.take_table(settings.table, move, self.clock.now_ns())
-            changed = {*following.difference.added, *following.difference.changed}
-            self.uplinks.change(settings, changed)
+            for change in following.layouts:
+                change()
             for source in self.sources:
                 source.move(move)
 
         self.pipeline.take_over(following.stages, settings.table, move, adopt)
+        self.superseded += [self.settings, self.chain, following.encoder]
         self.settings, self.chain = settings, following.stages
-        self.changes.follow(_trust_places(settings))
+        self.changes.follow(following.trust_places)
         self.sources += [self.running(source) for source in following.sources]
 
     def _layout_services(self, settings: Settings, file: Path) -> LayoutServices:
@@ -198,10 +200,3 @@ def _stages(settings: Settings, now_ns: int, observer: DataObserver) -> StageCha
         settings.formulas,
         observer,
     )
-
-
-def _trust_places(settings: Settings) -> list[Path]:
-    """Return the files and folders that say which peers are trusted, of all devices and sinks."""
-    sinks = [place for sink in settings.root.all_sinks for place in trust_files(existing_files(sink.config))]
-    devices = [place for entry in settings.entries for place in entry.config.trust_places()]
-    return [*sinks, *devices]

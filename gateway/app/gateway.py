@@ -13,6 +13,7 @@ from gateway.app.compose import GatewayParts
 from gateway.app.folder_watch import FolderWatch
 from gateway.app.keeper import keep_what_runs
 from gateway.app.kept_state import restore_state, save_state
+from gateway.app.otlp_push import otlp_tasks
 from gateway.app.reload_record import ReloadRecord
 from gateway.app.reloader import Reloader
 from gateway.app.status_line import status_line
@@ -21,6 +22,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Unsaved
 from gateway.core.events.gateway import ConfigurationLoaded, UncleanStop
 from gateway.outbox.records import PreviousBoot
+from gateway.runtime.more_time import MoreTime
 from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
@@ -52,7 +54,8 @@ class Gateway:
         offline_s, close_s: the longest wait in a stop, for the brokers to take the last messages and for each part to end.
         """
         parts = self.parts
-        await parts.outbox.open()
+        with MoreTime(notifier, "opening the outbox"):  # a new sink may begin with a large backlog
+            await parts.outbox.open()
         orderly = False
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -67,13 +70,12 @@ class Gateway:
                 telemetry = publish_stats(
                     lambda: parts.sources, parts.stats, parts.encoder, parts.outbox, self.clock, stats_s
                 )
-                beside = [tasks.create_task(telemetry, name="telemetry")]
-                beside += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
-                beside.append(tasks.create_task(self.web.run(), name="web"))
+                beside = [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
+                views = {"telemetry": telemetry, "web": self.web.run()} | otlp_tasks(parts)
+                beside += [tasks.create_task(one, name=name) for name, one in views.items()]
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 notifier.send("READY=1")
-                log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
-                log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
+                self._log_start()
                 await stop.wait()
                 notifier.send("STOPPING=1")
                 log.info("stopping")
@@ -93,6 +95,11 @@ class Gateway:
         if parts.outbox.unsaved:
             raise Unsaved(f"{parts.outbox.unsaved} messages are lost")
         log.info("stopped")
+
+    def _log_start(self) -> None:
+        log.info("running", boot=self.parts.boot, config=self.settings.hash, version=__version__)
+        for one in self.parts.uplinks.all:
+            log.info("outbox", file=str(one.file), waiting=one.outbox.stats.messages)
 
     async def _save_state(self, most_s: float) -> None:
         """Keep what stages have learnt; a disk that does not answer is left to itself."""

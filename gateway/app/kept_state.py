@@ -22,7 +22,7 @@ from gateway.stages.stage_chain import StageChain
 log = structlog.get_logger("app")
 
 _SUFFIX: Final = ".state"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _MOST_BYTES: Final = 2**28
 _MOST_AGE_NS: Final = 3_600_000_000_000
 """Of what detectors have learnt: after an hour the process may be another one."""
@@ -42,8 +42,8 @@ def save_state(settings: Settings, stages: StageChain, now_ns: int) -> None:
     """
     columns: dict[str, NDArray[Any]] = {"version": np.array([_VERSION]), "saved_ns": np.array([now_ns])}
     columns["windows"], columns["summary"] = stages.begun()
-    active = np.flatnonzero(stages.limits.active.any(axis=0))
-    columns["alarms"], columns["alarm_tags"] = stages.limits.active[:, active], _hashes(settings, active.tolist())
+    for key, column in stages.alarms.kept().items():
+        columns[f"alarm/{key}"] = column if key != "tag" else _hashes(settings, column.tolist())
     for number, (name, tags) in enumerate(stages.anomalies.tags.items()):
         columns[f"detector/{number}/name"] = np.array([name])
         columns[f"detector/{number}/tags"] = _hashes(settings, tags.tolist())
@@ -85,14 +85,14 @@ def _restore(settings: Settings, stages: StageChain, columns: Columns, now_ns: i
         return []
     stages.resume(columns["windows"], columns["summary"])
     watched = {tag for tags in stages.anomalies.tags.values() for tag in tags.tolist()}
-    limited = np.flatnonzero(stages.limits.has_limits).tolist()
-    known = sorted(watched | set(limited))
+    known = sorted(watched | set(stages.alarms.conditions.tag.tolist()))
     place = dict(zip(_hashes(settings, known).tolist(), known, strict=True))
-    rows = np.array([place.get(one, -1) for one in columns["alarm_tags"].tolist()], np.intp)
-    stages.limits.restore(columns["alarms"][:, rows >= 0].astype(np.bool_), rows[rows >= 0])
+    tags = np.array([place.get(one, -1) for one in columns["alarm/tag"].tolist()], np.intp)
+    alarms = {key.removeprefix("alarm/"): column for key, column in columns.items() if key.startswith("alarm/")}
+    stages.alarms.restore({key: column[tags >= 0] for key, column in (alarms | {"tag": tags}).items()})
     if now_ns - saved_ns <= _MOST_AGE_NS:
         _restore_detectors(stages, columns, place)
-    return stages.limits.announced(saved_ns)
+    return stages.alarms.announced(saved_ns)
 
 
 def _restore_detectors(stages: StageChain, columns: Columns, place: Mapping[int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from gateway.core.ports.layout import Layout, TableFollower
 from gateway.core.ports.layout_plugin import FillsTopics, LayoutScope, LayoutServices
@@ -49,21 +50,34 @@ def _window_styles(scope: LayoutScope) -> list[WindowStyle]:
     return [WindowStyle(scope.is_per_device and FORMATS[one.format].columns, one.statistics) for one in configs]
 
 
-def change_layout(layout: Layout, scope: LayoutScope, services: LayoutServices, changed: Collection[str]) -> None:
-    """Have a layout go over to other devices.
+def prepare_layout(
+    layout: Layout, scope: LayoutScope, services: LayoutServices, changed: Collection[str]
+) -> Callable[[], None]:
+    """Return what has the layout go over to other devices when it is called, on the loop. Changes nothing; for a thread.
 
-    changed: those that are new, or not as they were; others keep what they know.
+    changed: devices that are new, or not as they were; others keep what they know.
     """
-    if isinstance(layout, PerDevice):
-        topics = _topics(scope)
-        if layout.descriptions is not None:
-            services = replace(services, known_set=layout.descriptions.known_set)
-            layout.descriptions.adopt(topics, services.table, _standing(scope, services))
-        stay = [topics.of_device(row) for row, name in enumerate(topics.devices) if name not in changed]
-        known = {topic: layout.own[topic] for topic in stay if topic in layout.own}
-        layout.adopt(known | dict(_own_layouts(scope, services, changed)))
-    elif isinstance(layout, TableFollower):
-        layout.take_table(services.table, changed)
+    if isinstance(layout, TableFollower):
+        return partial(layout.take_table, services.table, layout.prepare_table(services.table, changed))
+    if not isinstance(layout, PerDevice):
+        return _nothing
+    topics, descriptions, adopt = _topics(scope), layout.descriptions, _nothing
+    if descriptions is not None:
+        services = replace(services, known_set=descriptions.known_set)
+        adopt = partial(descriptions.adopt, topics, services.table, _standing(scope, services))
+    stay = [topics.of_device(row) for row, name in enumerate(topics.devices) if name not in changed]
+    known = {topic: layout.own[topic] for topic in stay if topic in layout.own}
+    own = known | dict(_own_layouts(scope, services, changed))
+
+    def change() -> None:
+        adopt()
+        layout.adopt(own)
+
+    return change
+
+
+def _nothing() -> None:
+    """Change nothing."""
 
 
 def _topics(scope: LayoutScope) -> Topics:

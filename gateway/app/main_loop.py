@@ -13,6 +13,7 @@ from gateway.app.gateway import Gateway
 from gateway.app.loop_faults import quiet_peers
 from gateway.app.tag_discovery import discover_tags
 from gateway.core.clock import SystemClock
+from gateway.runtime.more_time import MoreTime
 from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.watchdog import Notifier
 from gateway.settings import Settings
@@ -22,8 +23,6 @@ log = structlog.get_logger("app")
 IGNORED_SIGNALS: Final = (signal.SIGUSR1, signal.SIGUSR2)
 
 _DISCOVERY_CLOSE_S = 5.0
-_MORE_TIME: Final = "EXTEND_TIMEOUT_USEC=60000000"
-"""Of systemd, for each step of the start: many tags on a slow machine take longer than TimeoutStartSec in all."""
 
 
 def _log_ignored(number: signal.Signals) -> None:
@@ -51,15 +50,15 @@ async def run(settings: Settings) -> None:
 
 async def _run(settings: Settings, stop: asyncio.Event, requests: ReloadRequests, collections: ShortCollections) -> None:
     clock, notifier = SystemClock(), Notifier()
-    notifier.send(_MORE_TIME, "STATUS=asking devices for their tags")
     collections.settle()
-    discovery = asyncio.create_task(discover_tags(settings, clock), name="tag discovery")
-    stopping = asyncio.create_task(stop.wait(), name="stop")
-    await asyncio.wait([discovery, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    with MoreTime(notifier, "asking devices for their tags"):
+        discovery = asyncio.create_task(discover_tags(settings, clock), name="tag discovery")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait([discovery, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
     if discovery.done():
-        notifier.send(_MORE_TIME, "STATUS=starting")
-        gateway = await asyncio.to_thread(Gateway, discovery.result(), clock, requests)
+        with MoreTime(notifier, "starting"):
+            gateway = await asyncio.to_thread(Gateway, discovery.result(), clock, requests)
         notifier.send("WATCHDOG=1")
         await gateway.run(stop, notifier)
     else:

@@ -1,10 +1,11 @@
 """What a reload is about to put in the place of the parts that run; made on a thread, before anything is changed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.app.layout import window_styles
-from gateway.core.ports.layout_plugin import LayoutScope
+from gateway.core.config_types import existing_files, trust_files
 from gateway.core.ports.plugin import DeviceEntry, SharesConnections, SourceServices
 from gateway.core.ports.source import Source
 from gateway.core.tag_move import TagMove
@@ -25,8 +26,8 @@ class NextConfiguration:
     """What differs from before."""
     move: TagMove
     """The way of its tags and devices."""
-    scope: LayoutScope
-    """What layouts see of it."""
+    layouts: Sequence[Callable[[], None]]
+    """What has the layout of each sink go over to it."""
     stages: StageChain
     """New stages, without any value."""
     encoder: Encoder
@@ -35,14 +36,21 @@ class NextConfiguration:
     """New sources of the devices that are connected anew."""
     reconnected: frozenset[str]
     """These devices: those that differ, and those that share their connections."""
+    trust_places: tuple[Path, ...]
+    """The files and folders that say which peers are trusted."""
 
 
 def prepare(
-    before: Settings, after: Settings, boot: str, build: Callable[[Settings], StageChain], services: SourceServices
+    before: Settings,
+    after: Settings,
+    boot: str,
+    build: Callable[[Settings], StageChain],
+    layouts: Callable[[Settings, Collection[str]], Sequence[Callable[[], None]]],
+    services: SourceServices,
 ) -> NextConfiguration:
     """Build what is needed to go from one configuration to another. Blocks for a microsecond or two for each tag.
 
-    build: returns stages for a configuration.
+    build: returns stages for a configuration. layouts: returns what has layouts go over to it, with these devices.
     """
     found = difference(before, after)
     names = reconnected(before, after, found)
@@ -51,11 +59,12 @@ def prepare(
         after,
         found,
         TagMove.between(before.table, after.table, found.same, found.alike),
-        after.layout_scope,
+        layouts(after, {*found.added, *found.changed}),
         build(after),
         Encoder(topics, after.table, boot, window_styles(after.layout_scopes)),
         tuple(build_sources(after, names, services)),
         names,
+        trust_places(after),
     )
 
 
@@ -89,3 +98,10 @@ def connections(settings: Settings) -> dict[str, tuple[str, str]]:
         entry.config.name: (settings.plugins[place].name, connection(place, entry))
         for place, entry in enumerate(settings.entries)
     }
+
+
+def trust_places(settings: Settings) -> tuple[Path, ...]:
+    """Return the files and folders that say which peers are trusted, of all devices and sinks."""
+    sinks = [place for sink in settings.root.all_sinks for place in trust_files(existing_files(sink.config))]
+    devices = [place for entry in settings.entries for place in entry.config.trust_places()]
+    return (*sinks, *devices)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import structlog
 
-from gateway.app.layout import build_layout, change_layout
+from gateway.app.layout import build_layout, prepare_layout
+from gateway.app.replaced_runs import merge_of
 from gateway.core.clock import Clock
 from gateway.core.events.delivery import OutboxStateChanged
 from gateway.core.events.event import Event
@@ -84,12 +85,13 @@ class Uplinks:
 
     def __init__(self, settings: Settings, services: UplinkServices) -> None:
         self._services = services
-        self._merge = merge_windows if settings.root.window.late == "merge" else None
+        replaces = settings.root.window.late == "replace"
+        self._merge = merge_of(settings.root.outbox.path, services.boot, merge_windows, replaces=replaces)
         sinks = settings.root.all_sinks
         path = settings.root.outbox.path
         self.is_listed = sinks[0].is_listed
         """They are a list, so each has a name of its own."""
-        assignment = assignment_of(settings)
+        assignment = assignment_of(settings.root)
         if assignment.known.fault:
             log.error("which file is whose sink is read from their names", reason=assignment.known.fault)
         first = self._outbox(settings.root.outbox.model_copy(update=_UNLIMITED), "")
@@ -151,10 +153,15 @@ class Uplinks:
             requests.update(one.sink.request_counters if isinstance(one.sink, RequestCounters) else {})
         return dict(total | each | requests) if self.is_listed else dict(total | requests)
 
-    def change(self, settings: Settings, changed: Collection[str]) -> None:
-        """Have all layouts go over to other devices. changed: those that are new, or not as they were."""
-        for one, scope in zip(self.all, settings.layout_scopes, strict=True):
-            change_layout(one.layout, scope, self._services.layout_services(settings, one.file), changed)
+    def prepare(self, settings: Settings, changed: Collection[str]) -> list[Callable[[], None]]:
+        """Return what has each layout go over to other devices when it is called, on the loop. Itself for a thread.
+
+        changed: those that are new, or not as they were.
+        """
+        return [
+            prepare_layout(one.layout, scope, self._services.layout_services(settings, one.file), changed)
+            for one, scope in zip(self.all, settings.layout_scopes, strict=True)
+        ]
 
     async def run(self) -> None:
         """Connect and deliver until `stop` is done."""

@@ -50,7 +50,7 @@ def configured(settings: Settings, key_file: str = "") -> list[OutboxLocation]:
     """Return the outboxes of a configuration; those of removed sinks last. Reads which file is whose."""
     outbox = settings.root.outbox
     sinks = settings.root.all_sinks
-    assignment = assignment_of(settings)
+    assignment = assignment_of(settings.root)
     key_file = key_file or outbox.key_file
     is_alone = not sinks[0].is_listed and not assignment.removed
     found = [

@@ -12,6 +12,8 @@ from gateway.cli import logs
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, Unsaved
 from gateway.outbox.disk_room import storage_faults
+from gateway.runtime.more_time import MoreTime
+from gateway.runtime.watchdog import Notifier
 from gateway.settings.kept_configuration import load_for_run
 
 EXIT_UNSAVED: Final = 3
@@ -23,7 +25,8 @@ def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> in
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # until the loop listens to them: they end no gateway
         signal.signal(number, signal.SIG_IGN)
     try:
-        settings = load_for_run(folder)
+        with MoreTime(Notifier(), "reading the configuration"):
+            settings = load_for_run(folder)
         for warning in settings.warnings:
             structlog.get_logger("settings").warning("configuration", warning=warning)
         for missing in settings.missing_secrets():

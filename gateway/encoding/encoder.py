@@ -60,7 +60,8 @@ class Encoder:
     def adopt(self, fresh: "Encoder") -> None:
         """Go on with the tables of an encoder that was built for another configuration; numbers go on by topic."""
         self._topics, self._table, self._styles = fresh._topics, fresh._table, fresh._styles
-        self._rows, self._columns = fresh._rows, fresh._columns
+        self._rows, fresh._rows = fresh._rows, self._rows  # to free a text for each tag takes milliseconds: later
+        self._columns, fresh._columns = fresh._columns, self._columns
         self._window_topics, self._summary_topics = fresh._window_topics, fresh._summary_topics
         self._first_ids = fresh._first_ids
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.events.event import Event
+from gateway.core.events.process import LimitAlarm
 from gateway.core.tags import TagTable
 
 MOST_EVENTS: Final = 2_000
@@ -96,10 +97,17 @@ class RecentEvents:
         """Return the active alarms, that of the oldest change first."""
         return list(self._alarms.values())
 
-    def take_table(self, table: TagTable, known: Collection[tuple[str, str]]) -> None:
-        """Take another table. known: device and tag of which alarms go on; a device alone has an empty tag."""
+    def take_table(self, table: TagTable, devices: Collection[str], known: Collection[tuple[str, str]]) -> None:
+        """Take another table. Alarms of some devices, and of tags of others (`known`: device and tag), go on.
+
+        So do configured alarms: their end is an event.
+        """
         self._table = table
-        kept = {key: alarm for key, alarm in self._alarms.items() if key[:2] in known}
+        kept = {
+            key: alarm
+            for key, alarm in self._alarms.items()
+            if key[0] in devices or key[:2] in known or isinstance(alarm.event, LimitAlarm)
+        }
         if len(kept) != len(self._alarms):
             self._alarms = kept
             self.alarms_version = self._next()

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, WindowBlock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
@@ -239,15 +237,12 @@ class LiveModel:
 
         Tags and devices that it does not have are gone, with their alarms. Viewers see `table_version` rise, and read all.
         """
-        rows = np.full(move.size, -1, np.intp)
-        rows[move.new] = move.old
-        self._values.rearrange(rows)
+        self._values.take_over(move)
         same = {self.table.devices[row] for row in move.devices}
-        tags = [table.tags[tag] for tag in move.learnt_new.tolist()]
-        known = {(table.devices[tag.device], tag.name) for tag in tags} | {(name, "") for name in same}
-        self._events.take_table(table, known)
+        tags = [table.tags[tag] for tag in move.learnt_new[move.new.size :].tolist()]
+        self._events.take_table(table, same, {(table.devices[tag.device], tag.name) for tag in tags})
         if self.history is not None:
-            self.history.take_table(table)
+            self.history.take_table(table, move)
         self._since = {name: self._since[name] if name in same else now_ns for name in table.devices}
         self._state = {name: self._state[name] if name in same else "" for name in table.devices}
         self.table = table

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import ObjectBlock, Qualities, Rows, SampleBlock, TagIds, Times, Values, WindowBlock
 from gateway.core.quality import REASONS, USABLE_FROM, Quality
+from gateway.core.tag_move import TagMove
 
 MOST_WAITING_ROWS: Final = 1 << 16
 MOST_WAITING_BLOCKS: Final = 256
@@ -186,15 +187,12 @@ class LiveValues:
             {tag: self._objects[tag] for tag in chosen},
         )
 
-    def rearrange(self, old: Rows) -> None:
-        """Take another table. old: for each of its tags the row so far, -1 for a new one."""
+    def take_over(self, move: TagMove) -> None:
+        """Take another table: tags that stay keep their values, all count as changed."""
         self.fold()
-        known = np.flatnonzero(old >= 0)
-        rows = old[known]
-        value, time, quality, is_object = self._value, self._time, self._quality, self._is_object
-        objects = self._objects
-        self._begin(old.size)
-        self._value[known], self._time[known] = value[rows], time[rows]
-        self._quality[known], self._is_object[known] = quality[rows], is_object[rows]
-        self._objects = {int(tag): objects[int(old[tag])] for tag in np.flatnonzero(self._is_object)}
-        self._changed = np.full(old.size, self._next(), np.int64)
+        self._value, self._time = move.moved(self._value, np.nan), move.moved(self._time, 0)
+        self._quality = move.moved(self._quality, Quality.BAD_WAITING)
+        self._is_object = move.moved(self._is_object, False)
+        place = move.place
+        self._objects = {int(place[tag]): value for tag, value in self._objects.items() if place[tag] >= 0}
+        self._changed = np.full(move.size, self._next(), np.int64)

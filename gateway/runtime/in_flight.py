@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 
 import structlog
 
+from gateway.core import spans
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Postponed, Retryable
 from gateway.core.log_throttle import LogThrottle
@@ -211,6 +212,17 @@ class InFlight:
         future = self._sink.send(delivery)
         self._flying[future] = delivery
         future.add_done_callback(self._on_answer)
+        if spans.is_followed():
+            self._time(future, delivery.message.topic)
+
+    def _time(self, future: "asyncio.Future[None]", topic: str) -> None:
+        begun_s = self._clock.monotonic()
+
+        def report(ended: "asyncio.Future[None]") -> None:
+            error = ended.exception()
+            spans.report_slow("deliver", self._clock.monotonic() - begun_s, str(error or ""), topic=topic)
+
+        future.add_done_callback(report)
 
     def _on_answer(self, future: "asyncio.Future[None]") -> None:
         error = future.exception()

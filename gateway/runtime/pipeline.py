@@ -59,8 +59,12 @@ class Stages(Protocol):
         """Close all windows."""
         ...
 
-    def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> Any:
-        """Return what is known of tags that end."""
+    def fold(self) -> None:
+        """Count the samples that wait."""
+        ...
+
+    def retire(self, tags: TagIds, move: TagMove, following: Any, now_ns: int) -> Any:
+        """Return what is known of tags that end, and of alarms that the stages which follow do not have."""
         ...
 
     def take_over(self, other: Any, move: TagMove, now_ns: int) -> None:
@@ -159,14 +163,19 @@ class Pipeline:
     def take_over(self, stages: Stages, table: TagTable, move: TagMove, adopt: Callable[[], None]) -> None:
         """Go on with the stages of another tag table. What is known of tags that end is published first.
 
-        adopt: called in between, has all other parts go over to the new table.
+        adopt: called in between, has all other parts go over to the new table. Call `fold` a turn of the loop earlier:
+        then the loop is held for a few milliseconds only.
         """
         now = self._clock.now_ns()
-        self._publish(self._stages.retire(move.gone, move, now))
+        self._publish(self._stages.retire(move.gone, move, stages, now))
         adopt()
         stages.take_over(self._stages, move, now)
         self._stages, self._table = stages, table
         self.event_log.adopt(table)
+
+    def fold(self) -> None:
+        """Have the samples that wait counted now."""
+        self._stages.fold()
 
     async def run(self) -> None:
         """Close windows when they are due, for ever, and handle steps of the wall clock. Never returns."""

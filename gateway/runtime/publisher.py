@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 import structlog
 
+from gateway.core import spans
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
@@ -174,7 +175,7 @@ class Publisher:
                 return False
         except NotConnected as error:
             if self._log_throttle.is_due(str(error), "failure"):
-                self._log.warning("sink not connected", reason=str(error))
+                self._log.warning("sink not connected", reason=str(error), **self._log_throttle.repeats)
             self._refusals.record(error, "broker")
             return False
         self._log_throttle.forget("failure")
@@ -284,7 +285,8 @@ class Publisher:
         return await asyncio.shield(serving)
 
     async def _open(self) -> _Event:
-        await self._sink.open()
+        with spans.timed("connect", to="sink"):
+            await self._sink.open()
         return _Event.DONE
 
     async def _nap(self, delay_s: float) -> _Event:

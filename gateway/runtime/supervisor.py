@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from gateway.core import spans
 from gateway.core.backoff import full_jitter
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
@@ -48,7 +49,8 @@ class Supervisor:
         while True:
             opened_at = None
             try:
-                await self._guarded(self._source.open())
+                with spans.timed("connect", to=self._names):
+                    await self._guarded(self._source.open())
                 opened_at = self._clock.monotonic()
                 self._throttle.forget()
                 self._refusals.forget()
@@ -98,6 +100,6 @@ class Supervisor:
         reason = str(error) or "connection lost"
         are_logged = [self._sink.report_state(DeviceState(device, "down", reason)) for device in self._source.devices]
         if self._throttle.is_due(reason) and not all(are_logged):
-            self._log.warning("not connected", reason=reason)
+            self._log.warning("not connected", reason=reason, **self._throttle.repeats)
         for device in self._source.devices:
             self._refusals.record(error, self._names, device)

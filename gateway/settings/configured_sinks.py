@@ -67,12 +67,12 @@ def sinks_of(root: Any) -> tuple[ConfiguredSink, ...]:
     )
 
 
-def assignment_of(settings: Any) -> Assignment:
+def assignment_of(root: Any) -> Assignment:
     """Return which file is whose. Reads the index of the files.
 
     Without one, the first file is that of the section; of the first kind of sink where there is a list now.
     """
-    path, sinks = settings.root.outbox.path, sinks_of(settings.root)
+    path, sinks = root.outbox.path, sinks_of(root)
     first = next(iter(SINKS)) if sinks[0].is_listed else sinks[0].name
     names = [SinkName(sink.name, sink.was, sink.begins_with_backlog) for sink in sinks]
     return assign(path, read_files(path, first), names)

@@ -16,6 +16,7 @@ from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
 from gateway.live.history.config import HistoryConfig
+from gateway.otlp.config import OtlpConfig
 from gateway.outbox.config import OutboxConfig
 from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.configured_sinks import ConfiguredSink, faults_of_sinks, sinks_of
@@ -61,6 +62,8 @@ class Root(SinkSections):
     """Where `!secret NAME` is looked for."""
     web: WebConfig = Field(default_factory=WebConfig)
     """The page, the API and the metrics."""
+    otlp: OtlpConfig = Field(default_factory=OtlpConfig)
+    """Metrics and traces for an OpenTelemetry collector."""
 
     @classmethod
     def settings_customise_sources(

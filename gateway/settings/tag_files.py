@@ -6,6 +6,7 @@ from typing import Any
 from gateway.core.nearest import nearest
 from gateway.core.ports.plugin import Plugin, TagFiles
 from gateway.settings import ceilings
+from gateway.settings.alarms import check_alarms
 from gateway.settings.csv_files import read_csv
 from gateway.settings.detectors import check_detectors
 from gateway.settings.device_files import Device, ReadTag
@@ -49,6 +50,7 @@ class TagReader:
         device.finds_tags = found is not None
         if device.formulas and device.config:
             check_formulas(device, self._collector.problems, self._collector.warnings)
+        check_alarms(device)
         if not device.tags and not has_problems and found is None and getattr(device.config, "enabled", True):
             file.add(("tags",), "the device has no tags", "tags: or tag_file:")
 

@@ -14,6 +14,7 @@ from gateway.core.ports.sink_plugin import WithWarnings
 from gateway.outbox.disk_room import disk_usage, shortage_text
 from gateway.outbox.unsealed import plain_text
 from gateway.settings import ceilings
+from gateway.settings.configured_sinks import assignment_of
 from gateway.settings.model import ENV_PREFIX, Root
 
 _SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*(?!!secret\b)[^\s#]", re.MULTILINE)
@@ -43,14 +44,25 @@ def find_warnings(folder: Path, root: Root, devices: Sequence[ConfiguredDevice],
         place = ".".join(map(str, sink.place))
         for key, message in sink.plugin.warnings(sink.config) if isinstance(sink.plugin, WithWarnings) else ():
             yield f"{root_file}: {place}.{key} {message}"
+    yield from (f"{root_file}: {text}" for text in _one_place(root))
     if (usage := disk_usage(root.outbox.path)) is not None:
         tags, merges = [len(device.tags) for device in devices], root.window.late == "merge"
         text = shortage_text(root.outbox, usage, tags, root.window.length, merges=merges)
         yield from [f"{root_file}: outbox.path: the disk of {root.outbox.path} {text}"] if text else []
-    if text := plain_text(root.outbox):
-        yield f"{root_file}: {text}"
+    for path in dict.fromkeys((root.outbox.path, *assignment_of(root).paths.values())):
+        if text := plain_text(root.outbox.model_copy(update={"path": path})):
+            yield f"{root_file}: {text}"
     for device in devices:
         yield from _delay(device, root.window.grace)
+
+
+def _one_place(root: Root) -> Iterator[str]:
+    """Yield sinks of one kind at one place: there they share the status, and the end of either takes it away."""
+    seen: dict[tuple[str, str], str] = {}
+    for sink in root.all_sinks:
+        place = sink.plugin.describe(sink.config)
+        if (first := seen.setdefault((sink.plugin.name, place), sink.name)) != sink.name:
+            yield f"sinks: {first} and {sink.name} both publish to {place}: when one connection breaks, status says offline"
 
 
 def _missing_files(root_file: Path, root: Root, devices: Sequence[ConfiguredDevice]) -> Iterator[str]:

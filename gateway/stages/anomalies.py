@@ -58,7 +58,7 @@ class Anomalies:
 
     def take_over(self, other: "Anomalies", move: TagMove) -> None:
         """Go on with what the detectors of another one have learnt, for tags that mean the same."""
-        order = np.argsort(move.learnt_old)
+        order = np.argsort(move.learnt_old, kind="stable")
         old, new = move.learnt_old[order], move.learnt_new[order]
         for name, tags in other.tags.items():
             if name in self.tags:

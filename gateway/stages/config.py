@@ -1,42 +1,15 @@
 """What a user can say about windows, limits, detection and publishing."""
 
-import math
-import re
+from collections import Counter
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BeforeValidator, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, default, duration_ns
+from gateway.stages.alarms.config import LIMITS, MOST_ALARMS, AlarmConfig, Delay, OnDelay
+from gateway.stages.bands import Band, Number
 from gateway.stages.detector_choice import Detectors
-from gateway.stages.numbers import finite_number
-
-_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
-
-
-def _band(value: Any) -> tuple[float, float]:
-    """Return an absolute band or a percentage as (absolute, fraction); one of the two is 0."""
-    if isinstance(value, tuple):
-        return value
-    if isinstance(value, str) and (match := _PERCENT.fullmatch(value)) and math.isfinite(float(match[1])):
-        return 0.0, float(match[1]) / 100
-    try:
-        number = finite_number(value)
-    except ValueError:
-        number = -1.0
-    if number < 0:
-        raise ValueError(f"{value!r} is not understood; expected a number from 0 or a percentage such as 1%")
-    return number, 0.0
-
-
-Band = Annotated[
-    tuple[float, float],
-    BeforeValidator(_band),
-    WithJsonSchema(
-        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%?\s*$"}]}
-    ),
-]
-Number = Annotated[float, BeforeValidator(finite_number), WithJsonSchema({"type": "number"})]
 
 
 class TagPolicy(ConfigModel):
@@ -55,7 +28,15 @@ class TagPolicy(ConfigModel):
     lolo: Number | None = None
     """Alarm when the value is at or below this, engineering units."""
     hysteresis: Band = default("1%")
-    """An alarm clears once the value is further than this inside its limit: engineering units, or percent of the limit."""
+    """An alarm clears once the value is further than this inside its limit: engineering units, or percent of the tag's
+    `range`; without one, of the span of its values so far. Percent of a `rate` alarm are of its limit."""
+    on_delay: OnDelay = default("0s")
+    """How long a value must be beyond a limit before that is an alarm."""
+    off_delay: Delay = default("auto")
+    """How long a value must be back before an alarm clears. `auto`: at once where `hysteresis` is in engineering units, and
+    for discrete values; else 30s, or twelve polls where that is longer, at most 5min: noise on a limit is one alarm."""
+    alarms: Annotated[tuple[AlarmConfig, ...], Field(max_length=MOST_ALARMS)] = ()
+    """Further alarms, each with keys of its own: `[{deviation: 5, set_point: wanted, on_delay: 10s, severity: 700}]`."""
     anomaly: Detectors = default("on")
     """`on`: the detector `own_range` compares the tag with everything that it has done before, without tuning; `off`: none;
     a number: the detector `ewma` with this z-score of a window's mean against its recent past; or a list of detectors with
@@ -66,11 +47,20 @@ class TagPolicy(ConfigModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        given = [(n, v) for n in ("lolo", "lo", "hi", "hihi") if (v := getattr(self, n)) is not None]
+        given = [(n, v) for n in reversed(LIMITS) for one in (self, *self.alarms) if (v := getattr(one, n)) is not None]
         for (low_name, low), (high_name, high) in pairwise(given):
-            if low >= high:
+            if low >= high and low_name != high_name:
                 raise ValueError(f"{low_name} ({low:g}) must lie below {high_name} ({high:g})")
+        for name, count in Counter(one.condition for one in self.all_alarms).items():
+            if count > 1:
+                raise ValueError(f"there are two alarms {name}; expected a key name with another name in one of them")
         return self
+
+    @property
+    def all_alarms(self) -> tuple[AlarmConfig, ...]:
+        """Return every alarm of the tag: those of the keys `hihi` to `lolo` as if they stood in `alarms`."""
+        own = [AlarmConfig(**{name: v}) for name in LIMITS if (v := getattr(self, name)) is not None]
+        return (*own, *self.alarms)
 
 
 OF_NUMBERS: Final = {
@@ -89,6 +79,10 @@ class PolicyDefaults(ConfigModel):
     max_silence: DurationNs | None = None
     """See the tag's key of this name."""
     hysteresis: Band | None = None
+    """See the tag's key of this name."""
+    on_delay: OnDelay | None = None
+    """See the tag's key of this name."""
+    off_delay: Delay | None = None
     """See the tag's key of this name."""
     anomaly: Detectors | None = None
     """See the tag's key of this name."""

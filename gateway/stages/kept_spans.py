@@ -104,7 +104,6 @@ class KeptSpans:
     def take_over(self, other: "KeptSpans", move: TagMove) -> None:
         """Go on with the tags of other spans that stay. What comes late for the others is a supplement."""
         for start, span in other._spans.items():
-            sent, known = np.zeros(self._tags, np.bool_), np.zeros(self._tags, np.bool_)
-            sent[move.new], known[move.new] = span.sent[move.old], span.known[move.old]
+            sent, known = move.moved(span.sent, False), move.moved(span.known, False)
             moved = span.statistics.moved(move), span.held.moved(move)
             self._spans[start] = _Span(*moved, sent, known, is_shared=False, is_again=span.is_again)

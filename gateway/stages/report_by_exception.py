@@ -9,6 +9,16 @@ from gateway.core.tag_move import TagMove
 CONNECT_GRACE_NS = 5_000_000_000
 """How long after the start a tag without a value is not published, because its device is being connected."""
 
+_COLUMNS = {
+    "_is_new": True,
+    "_connect_grace_end": 0,
+    "_sent": np.nan,
+    "_sent_at": 0,
+    "_quality": 0,
+    "_known": False,
+}
+"""What is known of each tag, and what it is at first."""
+
 
 class ReportByException:
     """A filter of rows: a tag is sent when a sample of the window is further from the last value sent than its deadband.
@@ -29,18 +39,18 @@ class ReportByException:
         self._max_silence = max_silence_ns
         self._every = every
         tags = absolute.size
-        self._is_new = np.ones(tags, np.bool_)
+        self._is_new: Mask = np.ones(tags, np.bool_)
         self._connect_grace_end = np.zeros(tags, np.int64)
         self._last_grace_end = 0
         self._sent = np.full(tags, np.nan)
         self._sent_at = np.zeros(tags, np.int64)
         self._quality = np.zeros(tags, np.uint8)
-        self._known = np.zeros(tags, np.bool_)
+        self._known: Mask = np.zeros(tags, np.bool_)
 
     def take_over(self, other: "ReportByException", move: TagMove) -> None:
         """Go on with what another one has sent of the tags that stay."""
-        for name in ("_sent", "_sent_at", "_quality", "_known", "_is_new", "_connect_grace_end"):
-            getattr(self, name)[move.new] = getattr(other, name)[move.old]
+        for name, blank in _COLUMNS.items():
+            setattr(self, name, move.moved(getattr(other, name), blank))
         self._last_grace_end = other._last_grace_end
 
     def select(self, window: WindowBlock, withheld: Mask | None = None) -> WindowBlock:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gateway.core.blocks import Mask, ObjectBlock, SampleBlock, TagIds, Times, Values, WindowBlock
+from gateway.core.blocks import Mask, ObjectBlock, SampleBlock, TagIds, Times, WindowBlock
 from gateway.core.events.event import Event
 from gateway.core.events.process import LimitAlarm
 from gateway.core.formula.tag import FormulaTag
@@ -13,17 +13,19 @@ from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext
 from gateway.core.ports.observer import DataObserver, Unobserved
 from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
+from gateway.stages.active_anomalies import ActiveAnomalies
+from gateway.stages.alarms.alarms import Alarms
 from gateway.stages.anomalies import Anomalies, build_detectors, watched_tags
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.formulas import Formulas
 from gateway.stages.kept_spans import KeptSpans
-from gateway.stages.limits import CONDITIONS, Limits
 from gateway.stages.report_by_exception import ReportByException
 from gateway.stages.summary import Summary
 from gateway.stages.values import ObjectValues
 from gateway.stages.windows import Windows
 
 SUMMARY_NS = 60_000_000_000
+REMOVED = "tag removed or changed"
 _MISSED_POLLS = 3
 
 
@@ -43,9 +45,9 @@ class ClosedWindows:
 
 @dataclass(slots=True)
 class StageChain:
-    """Limits on samples; then windows, detectors, report by exception and summaries. Pure: time comes in as arguments."""
+    """Alarms on samples; then windows, detectors, report by exception and summaries. Pure: time comes in as arguments."""
 
-    limits: Limits
+    alarms: Alarms
     windows: Windows
     anomalies: Anomalies
     report: ReportByException
@@ -59,6 +61,10 @@ class StageChain:
     kept_windows: KeptSpans | None = None
     """With `window.late: replace`: what windows were made of; so for summaries."""
     kept_summaries: KeptSpans | None = None
+    active: ActiveAnomalies = field(default_factory=ActiveAnomalies)
+    grace_ns: int = 0
+    """How long samples may be on their way: so long delays of alarms wait for what contradicts them."""
+    _alarms_later: list[LimitAlarm] = field(default_factory=list)
     _young: Mask | None = None
     _young_before_ns: int = 0
 
@@ -76,7 +82,6 @@ class StageChain:
         observer: DataObserver | None = None,
     ) -> "StageChain":
         """Return the stages for a configuration. policies: one per tag id; detectors: the known kinds, by name."""
-        limits, hysteresis = _limits(policies)
         deadband = np.array([p.deadband for p in policies]).reshape(-1, 2)
         silence = np.array([p.max_silence for p in policies], np.int64)
         choices = [policy.anomaly for policy in policies]
@@ -85,7 +90,7 @@ class StageChain:
         kept, kept_minutes = [KeptSpans(table, window.late_keep) if window.late == "replace" else None for _ in range(2)]
         wants_summaries = publish.summaries or (observer is not None and observer.wants_summaries)
         return cls(
-            Limits(table, limits, hysteresis),
+            Alarms(table, policies, now_ns),
             Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns, kept=kept),
             Anomalies(table, build_detectors(choices, detectors, context), watched_tags(choices)),
             report,
@@ -97,12 +102,15 @@ class StageChain:
             publish.summaries,
             kept,
             kept_minutes,
+            grace_ns=window.grace,
         )
 
     @property
     def next_close_ns(self) -> int:
         """Return when `close` has something to do, wall time in ns."""
-        return self.windows.next_close_ns
+        due = self.alarms.next_due_ns()
+        closes = self.windows.next_close_ns
+        return closes if due is None else min(closes, due + self.grace_ns)
 
     def push(self, block: SampleBlock, now_ns: int) -> list[LimitAlarm]:
         """Add samples, and those of the formulas that rest on them.
@@ -118,7 +126,7 @@ class StageChain:
         self.windows.push(block, now_ns)
         self.objects.record_samples(block)
         self.observer.samples(block)
-        return [] if block.history or block.repeated else self.limits.evaluate(block)
+        return [] if block.history or block.repeated else self.alarms.push(block, now_ns)
 
     def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Add values that are no numbers; return those to publish at once."""
@@ -132,6 +140,7 @@ class StageChain:
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock:
         """Make the tags unknown until their next sample, for the reason in `quality`; return the objects that end."""
         self.windows.mark(tags, quality, now_ns)
+        self._alarms_later += self.alarms.mark(tags, quality, now_ns)
         self.formulas.forget(tags)
         self.observer.unknown(tags, quality, now_ns)
         return self.objects.mark(tags, quality, now_ns)
@@ -139,15 +148,33 @@ class StageChain:
     def close(self, now_ns: int) -> ClosedWindows:
         """Close the windows that are due, and return what that leads to."""
         closed = self._after(self.windows.close(now_ns))
+        closed.events += self._alarms(now_ns)
         closed.objects += [self.objects.replaced_by_samples(now_ns), self.objects.due(now_ns)]
         return closed
 
     def flush(self, now_ns: int) -> ClosedWindows:
-        """Close everything at once, open windows and summaries too: at a stop or when the clock jumped."""
+        """Close everything at once, open windows and summaries too: at a stop or when the clock jumped.
+
+        Delays of alarms begin anew.
+        """
         closed = self._after(self.windows.flush(now_ns))
+        closed.events += self._pop_later()
+        self.alarms.machine.restart_delays(now_ns)
         if self.summary is not None:
             closed.summaries += self._summarised(self.summary.flush())
         return closed
+
+    def fold(self) -> None:
+        """Count the samples that wait."""
+        self.windows.fold()
+
+    def _alarms(self, now_ns: int) -> list[LimitAlarm]:
+        """Return the alarms that change because time has passed, or a device was lost."""
+        return self._pop_later() + self.alarms.tick(now_ns - self.grace_ns, now_ns)
+
+    def _pop_later(self) -> list[LimitAlarm]:
+        events, self._alarms_later = self._alarms_later, []
+        return events
 
     def begun(self) -> tuple[Times, Times]:
         """Return the starts of windows, and of the summary, that were published before their end; after a flush, ns."""
@@ -162,15 +189,16 @@ class StageChain:
         if self.summary is not None and summary.size:
             self.summary.resume(int(summary[0]))
 
-    def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> ClosedWindows:
-        """Return what is known of tags that end: open windows, summaries, the end of alarms.
-
-        Alarms of tags that mean the same afterwards (`move`) stay active.
-        """
+    def retire(self, tags: TagIds, move: TagMove, following: "StageChain", now_ns: int) -> ClosedWindows:
+        """Return what is known of tags that end: open windows, summaries; and the end of alarms that `following` lacks."""
         closed = ClosedWindows(windows=[self._numbers(window) for window in self.windows.retire(tags)])
         if self.summary is not None:
             closed.summaries += self._summarised(self.summary.retire(tags))
-        closed.events += self.limits.end(np.setdiff1d(tags, move.learnt_old.astype(np.uint32)), now_ns)
+        is_learnt = np.zeros(move.place.size, np.bool_)
+        is_learnt[move.learnt_old] = True
+        ended = tags[~is_learnt[tags]]
+        closed.events += self._pop_later() + self.alarms.ended(following.alarms, move, now_ns)
+        closed.events += [replace(event, reason=REMOVED) for event in self.active.end(ended, now_ns)]
         return closed
 
     def take_over(self, other: "StageChain", move: TagMove, now_ns: int) -> None:
@@ -179,7 +207,7 @@ class StageChain:
         Both have the same windows and summaries. The window in progress is a supplement for `move.young`, since what was
         before is published.
         """
-        self.limits.take_over(other.limits, move)
+        self.alarms.take_over(other.alarms, move)
         self.windows.take_over(other.windows, move)
         for mine, theirs in (
             (self.kept_windows, other.kept_windows),
@@ -188,6 +216,7 @@ class StageChain:
             if mine is not None and theirs is not None:
                 mine.take_over(theirs, move)
         self.anomalies.take_over(other.anomalies, move)
+        self.active.take_over(other.active, move)
         self.report.take_over(other.report, move)
         if self.summary is not None and other.summary is not None:
             self.summary.take_over(other.summary, move)
@@ -195,7 +224,7 @@ class StageChain:
         self.formulas.take_over(other.formulas, move)
         self._young, self._young_before_ns = move.young.copy(), now_ns
         if other._young is not None:
-            self._young[move.new] |= other._young[move.old]
+            self._young |= move.moved(other._young, False)
 
     def _young_in(self, window: WindowBlock) -> Mask | None:
         """Return the tags of which a window had been published before they began."""
@@ -208,7 +237,9 @@ class StageChain:
     def _after(self, windows: list[WindowBlock]) -> ClosedWindows:
         closed = ClosedWindows()
         for window in windows:
-            closed.events += self.anomalies.evaluate(window)
+            found = self.anomalies.evaluate(window)
+            self.active.record(found)
+            closed.events += found
             self.observer.window(window)
             young = self._young_in(window)
             chosen = [self.report.select(window, young)]
@@ -240,15 +271,6 @@ class StageChain:
         if not self.objects.without_number.any() and self.published.all():
             return window
         return window.take(self.published[window.tag] & ((window.used > 0) | ~self.objects.without_number[window.tag]))
-
-
-def _limits(policies: Sequence[TagPolicy]) -> tuple[Values, Values]:
-    """Return limits and hysteresis in engineering units, float64[4, tags] each, NaN where there is none."""
-    limits = np.array(
-        [[v if (v := getattr(policy, name)) is not None else np.nan for policy in policies] for name, _, _ in CONDITIONS]
-    )
-    band = np.array([policy.hysteresis for policy in policies]).reshape(-1, 2)
-    return limits, band[:, 0] + band[:, 1] * np.abs(limits)
 
 
 def _stale_after(table: TagTable, window: WindowConfig) -> Times:

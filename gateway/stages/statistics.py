@@ -1,6 +1,6 @@
 """Mergeable statistics per tag: the one place where counts, means and spreads are computed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -170,9 +170,9 @@ class Statistics:
 
     def moved(self, move: TagMove) -> "Statistics":
         """Return the statistics of another tag table: those of tags that stay, nothing for the others."""
-        moved = Statistics(move.size)
-        for name, column in vars(moved).items():
-            column[move.new] = getattr(self, name)[move.old]
+        moved, blank = Statistics(0), Statistics(1)
+        for name in vars(moved):
+            setattr(moved, name, move.moved(getattr(self, name), getattr(blank, name)[0]))
         return moved
 
     def mark(self, tags: TagIds, quality: int) -> None:
@@ -228,6 +228,15 @@ class Statistics:
         )
         return block if rows is None else block.take(rows)
 
+    def ended(self, tags: TagIds, start: int, length: int, late: bool) -> list[WindowBlock]:
+        """Return what has been gathered of some tags, as far as there are samples: a block, or nothing."""
+        rows = tags.astype(np.intp)
+        rows = rows[self.count[rows] > 0]
+        if not rows.size:
+            return []
+        window = self.of_rows(rows).window(start, length, late, LastValue.unknown(rows.size))
+        return [replace(window, tag=rows.astype(np.uint32))]
+
 
 @dataclass(slots=True, eq=False)
 class LastValue:
@@ -252,10 +261,8 @@ class LastValue:
 
     def moved(self, move: TagMove) -> "LastValue":
         """Return the values of another tag table: those of tags that stay, unknown for the others."""
-        moved = LastValue.unknown(move.size)
-        moved.value[move.new], moved.time[move.new] = self.value[move.old], self.time[move.old]
-        moved.quality[move.new] = self.quality[move.old]
-        return moved
+        quality = move.moved(self.quality, Quality.BAD_WAITING)
+        return LastValue(move.moved(self.value, np.nan), move.moved(self.time, 0), quality)
 
     def advance(self, span: Statistics) -> None:
         """Move to the end of a span that follows; where it was unmarked, what came before it is newer than its values."""

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from gateway.core.blocks import Mask, TagIds, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
 from gateway.core.tag_move import TagMove
@@ -87,11 +85,7 @@ class Summary:
         """Return what has been gathered of tags that end, as far as there are samples."""
         if self._start is None:
             return []
-        block = self._statistics.window(self._start, self._length, self._start == self._begun, self._held)
-        ends = np.zeros(self._tags, np.bool_)
-        ends[tags] = True
-        block = block.take(ends & (block.count > 0))
-        return [block] if len(block) else []
+        return self._statistics.ended(tags, self._start, self._length, self._start == self._begun)
 
     def take_over(self, other: "Summary", move: TagMove) -> None:
         """Go on with the tags of another one that stay. What `move.young` gather in the present span is a supplement."""
@@ -100,7 +94,7 @@ class Summary:
         if other._start is not None:
             self._young = move.young.copy()
             if other._young is not None:
-                self._young[move.new] |= other._young[move.old]
+                self._young |= move.moved(other._young, False)
 
     def _merge(self, window: WindowBlock) -> None:
         _merge(self._statistics, window)

@@ -43,17 +43,17 @@ class ObjectValues:
 
     def take_over(self, other: "ObjectValues", move: TagMove) -> None:
         """Go on with what another one has published of the tags that stay."""
-        place = move.place.tolist()
-        self._published = {place[tag]: one for tag, one in other._published.items() if place[tag] >= 0}
-        self._integers = {place[tag] for tag in other._integers if place[tag] >= 0}
-        self._is_published[move.new] = other._is_published[move.old]
-        self.without_number[move.new] = other.without_number[move.old]
+        place = move.place
+        self._published = {int(place[tag]): one for tag, one in other._published.items() if place[tag] >= 0}
+        self._integers = {int(place[tag]) for tag in other._integers if place[tag] >= 0}
+        self._is_published = move.moved(other._is_published, False)
+        self.without_number = move.moved(other.without_number, False)
         for mine, theirs in (
             (self._object, other._object),
             (self._sample, other._sample),
             (self._previous_sample, other._previous_sample),
         ):
-            mine.columns[move.new] = theirs.columns[move.old]
+            mine.columns = move.moved(theirs.columns, _Newest(1).columns[0])
         self._turn = other._turn
 
     def changed(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:

@@ -81,7 +81,7 @@ class Windows:
         self._samples += len(block)
         self._newest = max(self._newest, self._floor(now_ns))
         if self._samples >= self._fold_at:
-            self._fold()
+            self.fold()
 
     def _supplement_past(self, block: SampleBlock) -> SampleBlock:
         """Turn what a device remembers of closed windows into supplements of their own, and return the rest.
@@ -95,7 +95,7 @@ class Windows:
 
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> None:
         """Make tags unknown from now on, for the reason in `quality` (a bad code), until their next sample."""
-        self._fold()
+        self.fold()
         newest = max(self._start, self._floor(now_ns), *self._open)
         self._statistics(newest).mark(tags, quality)
         self._marked = max(self._marked, newest)
@@ -106,7 +106,7 @@ class Windows:
         if self._marked < self._start and (held.quality[tag] >= USABLE_FROM).all():  # they never were unknown: a poll
             self._confirmed[tag] = np.maximum(self._confirmed[tag], self._floor(now_ns))
             return
-        self._fold()
+        self.fold()
         closed = (time < self._start) & (time >= held.time[tag])
         held.set(tag[closed], block.value[closed], time[closed], block.quality[closed])
         for start, statistics in self._open.items():
@@ -120,7 +120,7 @@ class Windows:
 
         Further supplements wait for the next call. After a stall only windows with samples are returned.
         """
-        self._fold()
+        self.fold()
         blocks = []
         if now_ns - self.next_close_ns > _DENSE_WINDOWS * self._length:
             oldest_not_due = self._floor(now_ns - self._grace)
@@ -133,7 +133,7 @@ class Windows:
 
     def flush(self, now_ns: int) -> list[WindowBlock]:
         """Close everything at once, the window in progress too, and go on at `now_ns`: at a stop or a step of the clock."""
-        self._fold()
+        self.fold()
         begun = sorted(self._open)
         blocks = [block for start in begun for block in self._emit(start)]
         self._supplement_replaced(self._unpublished.time > 0)
@@ -149,28 +149,28 @@ class Windows:
 
     def retire(self, tags: TagIds) -> list[WindowBlock]:
         """Return what is known of tags that end, their open windows and supplements, as far as there are samples."""
-        self._fold()
+        self.fold()
         ends = np.zeros(self._tags, np.bool_)
         ends[tags] = True
         self._supplement_replaced((self._unpublished.time > 0) & ends)
-        blocks = []
-        for start, statistics in sorted(self._open.items()):
-            late = start in self.partly_published
-            window = statistics.window(start, self._length, late, LastValue.unknown(self._tags))
-            blocks.append(window.take(ends & (statistics.count > 0)))
+        blocks = [
+            ended
+            for start, statistics in sorted(self._open.items())
+            for ended in statistics.ended(tags, start, self._length, start in self.partly_published)
+        ]
         for part, start, past in self._late_parts:
             own = rows_of(part, ends[part.tag])
             blocks += [self._supplement(own, start, past)] if len(own) else []
-        return [block for block in blocks if len(block)]
+        return blocks
 
     def take_over(self, other: "Windows", move: TagMove) -> None:
         """Go on with the tags of other windows that stay; the others begin without any value. Both are of one length."""
-        other._fold()
+        other.fold()
         self._start, self._newest, self._marked = other._start, other._newest, other._marked
         self._started_ns = other._started_ns
         self.partly_published = other.partly_published
         self._in_force, self._unpublished = other._in_force.moved(move), other._unpublished.moved(move)
-        self._confirmed[move.new] = other._confirmed[move.old]
+        self._confirmed = move.moved(other._confirmed, 0)
         self._open = {start: statistics.moved(move) for start, statistics in other._open.items()}
         moved = [(move.samples(part), start, past) for part, start, past in other._late_parts]
         self._late_parts = deque(one for one in moved if len(one[0]))
@@ -222,8 +222,8 @@ class Windows:
             self._supplement_with(in_time_order(block), past=False)
             unpublished.time[tag] = 0
 
-    def _fold(self) -> None:
-        """Move the waiting samples into the statistics of their windows."""
+    def fold(self) -> None:
+        """Move the waiting samples into the statistics of their windows; called by itself wherever it is due."""
         if not self._samples:
             return
         block = in_time_order(joined(self._waiting))

@@ -16,22 +16,34 @@ _SERIES_A_SLICE: Final = 200
 
 
 class Family:
-    """One metric with its series, as lines."""
+    """One metric with its series."""
 
-    def __init__(self, name: str, kind: str, text: str) -> None:
-        """Begin without series. kind: `gauge` or `counter`, whose name ends in `_total`."""
-        self._name = name
-        self.lines = [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+    def __init__(self, name: str, kind: str, meaning: str) -> None:
+        """Begin without series. kind: `gauge`, `untyped`, or `counter`, whose name ends in `_total`."""
+        self.name = name
+        self.kind = kind
+        self.meaning = meaning
+        self._series: list[tuple[float, Mapping[str, str]]] = []
+        self._has_head = False
 
     def add(self, value: float, **labels: str) -> None:
         """Add one series."""
-        inner = ",".join(f'{key}="{escape(text)}"' for key, text in labels.items())
-        self.lines.append(f"{self._name}{{{inner}}} {number(value)}" if inner else f"{self._name} {number(value)}")
+        self._series.append((value, labels))
+
+    def take(self) -> list[tuple[float, Mapping[str, str]]]:
+        """Return values and labels that were added since the last call."""
+        found, self._series = self._series, []
+        return found
 
     def text(self) -> str:
-        """Return what was added since the last call."""
-        lines, self.lines = self.lines, []
-        return "\n".join(lines) + "\n" if lines else ""
+        """Return what was added since the last call, as lines."""
+        head = "" if self._has_head else f"# HELP {self.name} {self.meaning}\n# TYPE {self.name} {self.kind}\n"
+        self._has_head = True
+        return head + "".join(self._line(value, labels) for value, labels in self.take())
+
+    def _line(self, value: float, labels: Mapping[str, str]) -> str:
+        inner = ",".join(f'{key}="{escape(text)}"' for key, text in labels.items())
+        return f"{self.name}{{{inner}}} {number(value)}\n" if inner else f"{self.name} {number(value)}\n"
 
 
 def escape(text: str) -> str:
@@ -50,20 +62,26 @@ def number(value: float) -> str:
 
 def slices(view: GatewayView, host: HostReadings) -> Iterator[str]:
     """Yield the text in parts, each of which takes well below a millisecond."""
-    yield _of_gateway(view)
-    yield _of_host(host)
+    for family in families(view, host):
+        yield family.text()
+
+
+def families(view: GatewayView, host: HostReadings) -> Iterator[Family]:
+    """Yield all metrics in parts, each of which takes well below a millisecond: take its series before the next one."""
+    yield from _of_gateway(view)
+    yield from _of_host(host)
     yield from _of_devices(view)
     yield from _of_connections(view)
 
 
-def _of_gateway(view: GatewayView) -> str:
+def _of_gateway(view: GatewayView) -> list[Family]:
     identity, health, outbox = view.identity, health_of(view), view.outbox()
-    families = []
+    found = []
 
     def one(metric: str, kind: str, text: str, value: float, **labels: str) -> None:
         family = Family(f"gateway_{metric}", kind, text)
         family.add(value, **labels)
-        families.append(family)
+        found.append(family)
 
     one("info", "gauge", "The gateway, its version and configuration.", 1,
         name=identity.name, version=identity.version, config=view.config())  # fmt: skip
@@ -97,7 +115,7 @@ def _of_gateway(view: GatewayView) -> str:
         ends.add(end_ms / 1e3, owner=owner)
     alarms = Family("gateway_active_alarms", "gauge", "Conditions that hold.")
     alarms.add(len(view.live.alarms()))
-    return "".join(family.text() for family in (*families, events, ends, alarms, *_of_sinks(view)))
+    return [*found, events, ends, alarms, *_of_sinks(view)]
 
 
 def _of_sinks(view: GatewayView) -> Iterator[Family]:
@@ -119,42 +137,40 @@ def _of_sinks(view: GatewayView) -> Iterator[Family]:
     yield from (up, waiting, disk, acked, lost)
 
 
-def _of_host(host: HostReadings) -> str:
-    parts = []
+def _of_host(host: HostReadings) -> Iterator[Family]:
     for name, (text, value) in host.gauges().items():
         family = Family(f"gateway_{name}", "gauge", text)
         family.add(value)
-        parts.append(family.text())
+        yield family
     if not (found := host.links()):
-        return "".join(parts)
+        return
     link = Family("gateway_host_link_up", "gauge", "1 while a network interface has a link.")
     for name, is_up in found.items():
         link.add(float(is_up), interface=name)
-    return "".join((*parts, link.text()))
+    yield link
 
 
-def _of_devices(view: GatewayView) -> Iterator[str]:
+def _of_devices(view: GatewayView) -> Iterator[Family]:
     devices = list(view.live.devices())
     state = Family("gateway_device_state", "gauge", "1 for the state that a device is in.")
     for at, device in enumerate(devices):
         for name in _STATES:
             state.add(float(device.state == name), device=device.name, state=name)
         if at % _SERIES_A_SLICE == _SERIES_A_SLICE - 1:
-            yield state.text()
-    yield state.text()
+            yield state
+    yield state
     tags = Family("gateway_device_tags", "gauge", "Tags of a device.")
     for device in devices:
         tags.add(device.tags, device=device.name)
-    yield tags.text()
+    yield tags
 
 
-def _of_connections(view: GatewayView) -> Iterator[str]:
+def _of_connections(view: GatewayView) -> Iterator[Family]:
     """Yield what the sources counted: one family for each name of a counter, as the format wants a family in one piece."""
     by_name: dict[str, list[tuple[str, float]]] = {}
     for connection in view.live.connections():
         for device, stats in connection.stats.items():
             _sort_in(by_name, device, stats)
-        yield ""
     for name, series in by_name.items():
         # a source's counters and measurements are not told apart by their names, so the format's "untyped" is the truth
         family = Family(
@@ -163,7 +179,7 @@ def _of_connections(view: GatewayView) -> Iterator[str]:
         for begin in range(0, len(series), _SERIES_A_SLICE):
             for device, value in series[begin : begin + _SERIES_A_SLICE]:
                 family.add(value, device=device)
-            yield family.text()
+            yield family
 
 
 def _sort_in(by_name: dict[str, list[tuple[str, float]]], device: str, stats: Mapping[str, float | str]) -> None:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.bench import detect, history, modbus, opcua, opcua_start, outbox, page, pipeline, process, sinks, start
+from tests.bench import dead_sink, detect, history, modbus, opcua, opcua_start, outbox, page, pipeline, process, sinks, start
 from tests.bench.figures import Figure, publish
 
 BENCHES = (
@@ -18,6 +18,7 @@ BENCHES = (
     *page.BENCHES,
     *start.BENCHES,
     *sinks.BENCHES,
+    *dead_sink.BENCHES,
 )
 
 

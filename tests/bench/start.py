@@ -25,7 +25,6 @@ async def _run(config: Path) -> float:
     """Longest stand-still in seconds."""
     turns = Turns()
     running = asyncio.create_task(main_loop.run(load(config)))
-    await asyncio.sleep(0)  # before anything else it walks what was loaded
     ticking = asyncio.create_task(turns.run())
     await asyncio.sleep(_RUN_S)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,6 +1,7 @@
 """Outboxes of several sinks: what happens to the file of one costs the others nothing, and each has its own account."""
 
 import asyncio
+import os
 import random
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.support.sqlite_disk import OK
 from tests.support.sqlite_disk import disk as sqlite_disk
 
 ABC = ("a", "b", "dead")
-CUTS = 30
+CUTS = int(os.environ.get("GATEWAY_SINK_CUTS", "30"))
 Name = tuple[str, str, int]
 
 
@@ -225,3 +226,19 @@ async def test_an_earlier_run_that_crashed_is_reported_once(tmp_path: Path) -> N
             await outbox.close(clean=False)
     async with SetRig(tmp_path / "o.db", ABC, "b1") as rig:
         assert [run.boot for run in rig.unclean] == ["b0"]
+
+
+async def test_watermarks_stay_in_the_first_file_whoever_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    async with SetRig(path, ("a", "b"), "b0") as rig:
+        rig.outbox.watermarks.put("press", b"17")
+        await rig.advance(3.0)
+        assert rig.outbox.watermarks.is_durable("press")
+    async with SetRig(path, ("b",), "b1") as rig:
+        found = rig.outbox.watermarks.load("press")
+        assert found is not None
+        assert (found.value, found.is_certain) == (b"17", True)
+    async with SetRig(path, ("b", "c"), "b2") as rig:
+        found = rig.outbox.watermarks.load("press")
+        assert found is not None
+        assert (found.value, found.is_certain) == (b"17", True)

@@ -86,3 +86,62 @@ def test_without_the_capability_tail_says_so_in_one_sentence(config: Path) -> No
     done = command("tail", "--config", str(config))
     assert done.returncode == 2
     assert done.stderr.strip() == "what goes to lines cannot be followed: there is nothing to subscribe to"
+
+
+def several(config: Path) -> Path:
+    """Two sinks of it, of which one has no folder to write to, and one of MQTT."""
+    folder = config.parent
+    (config / "gateway.yaml").write_text(
+        f"name: gw\noutbox: {{path: {folder / 'outbox.db'}, keep_free: 0B}}\nsinks:\n"
+        f"  - {{name: here, kind: lines, file: {folder / 'lines'}}}\n"
+        f"  - {{name: gone, kind: lines, file: {folder / 'missing' / 'lines'}, streams: [events, windows]}}\n"
+        f"  - {{name: broker, kind: mqtt, url: mqtt://127.0.0.1:{free_port()}, streams: [stats]}}\n"
+    )
+    return folder
+
+
+async def test_commands_speak_of_each_of_several_sinks(config: Path) -> None:
+    folder = several(config)
+    gateway = GatewayProcess(config)
+    gateway.program = PROGRAM
+    with gateway:
+        await until(lambda: any(line.get("topic") == "plant/v1/gw/pump/event" for line in lines(config)), 20, gateway.log())
+        status = json.loads(command("status", "--config", str(config), "--json").stdout)
+        found = {one["name"]: one["connected"] for one in status["outbox"]["sinks"]}
+        assert found == {"here": True, "gone": False, "broker": False}
+        assert any("gone, broker are not connected" in reason for reason in status["health"]["reasons"])
+        assert gateway.terminate() == 0
+    stats = json.loads(command("outbox", "stats", "--json", str(config)).stdout)["sinks"]
+    waiting = {name: sum(lane["messages"] for lane in one["lanes"].values()) for name, one in stats.items()}
+    assert waiting["here"] == waiting["broker"] == 0
+    assert waiting["gone"] > 1
+    verified = command("outbox", "verify", str(config))
+    assert verified.returncode == 0, verified.stdout
+    assert f"sink gone: {folder / 'outbox@gone.db'}" in verified.stdout
+    refused = command("outbox", "export", str(config), "-")
+    assert refused.returncode == 2
+    assert "name one with --sink" in refused.stderr
+    exported = command("outbox", "export", str(config), "-", "--sink", "gone")
+    assert len(exported.stdout.splitlines()) == waiting["gone"]
+    assert command("outbox", "peek", str(config), "--sink", "nobody").stderr.startswith("--sink nobody: no such sink")
+
+
+def test_check_names_what_waits_for_a_sink_that_is_gone(config: Path) -> None:
+    several(config)
+    (config.parent / "outbox@old.db").touch()
+    done = command("check", "--config", str(config))
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = " ".join(done.stdout.split())
+    assert "only events, windows, and its own loss records" in text
+    assert "old is configured no more" in text
+    assert "was: old takes it over" in text
+
+
+def test_tail_takes_the_sink_that_is_named(config: Path) -> None:
+    several(config)
+    done = command("tail", "--config", str(config), "--sink", "gone")
+    assert done.stderr.strip() == "what goes to lines cannot be followed: there is nothing to subscribe to"
+    done = command("tail", "--config", str(config), "--sink", "nobody")
+    assert done.stderr.strip() == "--sink nobody: no such sink; expected here, gone, broker"
+    done = command("tail", "--config", str(config))
+    assert "127.0.0.1" in done.stderr, "the first that can be followed"

@@ -46,8 +46,9 @@ def nodes_of(machine: int) -> list[str]:
 def make(url: str, watch: LoopWatch, nodes: list[str], **device: object) -> OpcUaSource:
     fast = {"interval": "100ms", "sampling": "20ms", "timeout": "3s", "silence": "5min", **device}
     made = entry(nodes=list(nodes), url=url, share_session=True, **fast)
-    (connect,) = connectors([made.config], watch)
-    return OpcUaSource(made, SourceServices(SystemClock(), FakeWatermarks(), watch=watch), connect)
+    services = SourceServices(SystemClock(), FakeWatermarks(), watch=watch)
+    (connect,) = connectors([made], services)
+    return OpcUaSource(made, services, connect)
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ def events_of(settings: Settings, until_s: float) -> list[tuple[float, str, str,
         events += chain.push(SampleBlock(ids.copy(), np.full(len(table), now, np.int64), column, good.copy()), now)
         if now >= chain.next_close_ns:
             events += chain.close(now).events
+    events += chain.close(now + 40_000_000_000).events  # the off-delay of the last alarm
     return [((e.time_ns - START_NS) / 1e9, e.kind, table.label(e.tag), str(e.state)) for e in events]
 
 

@@ -39,6 +39,7 @@ class FakeLink:
     connected: bool = False
     refuse: bool = False
     unasked: int = 0
+    doubt_s: float = 0.0
     advice: str = ""
     bad_frames: int = 0
     late_ns: int = 0

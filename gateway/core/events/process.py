@@ -7,26 +7,41 @@ from gateway.core.events.event import Concern, Event, Measured
 
 State = Literal["active", "cleared"]
 """Whether a condition holds from now on, or no more."""
-LimitName = Literal["hihi", "hi", "lo", "lolo"]
+AlarmKind = Literal["hihi", "hi", "lo", "lolo", "deviation", "rate_of_change", "off_normal", "discrepancy"]
+Priority = Literal["high", "medium", "low"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitAlarm(Event):
-    """A configured limit that a sample passed or left (with tag)."""
+    """A configured alarm of a tag that begins, ends or is said again (with tag)."""
 
     kind: ClassVar[str] = "alarm"
     concerns: ClassVar[Concern] = "tag"
 
     state: State
-    """active: at or beyond the limit; cleared: back inside by more than the hysteresis."""
-    condition: LimitName
-    """Which limit."""
+    """active: beyond the limit for the on-delay; cleared: back inside by more than the hysteresis for the off-delay."""
+    condition: str
+    """Name of the condition: its kind, unless it has a name of its own."""
     severity: int
-    """800 for hihi and lolo, 500 for hi and lo."""
+    """How urgent, 1 to 1000."""
     value: Measured
-    """The sample that passed the limit, engineering units."""
+    """The sample that passed the limit or came back, engineering units; null where an alarm is said again or removed."""
     limit: float
-    """The configured limit, engineering units."""
+    """The configured limit: of the value, of its distance or rate; of a discrete tag a value that is normal."""
+    alarm: AlarmKind | None = None
+    """Which kind of alarm it is."""
+    priority: Priority | None = None
+    """The severity as one of three: low to 333, medium to 666, high above."""
+    onset: int | None = None
+    """When the value passed the limit, ms since the epoch: before `ts` by the on-delay. The same until it is cleared."""
+    quality: Literal["good", "uncertain", "bad"] | None = None
+    """Quality of the value. bad: the alarm stays as it was until there is a usable value."""
+    message: str | None = None
+    """The configured text."""
+    reason: str | None = None
+    """Why it is said, if not because of the value: the reason of a bad quality, `removed`, `shelved`, `unshelved`."""
+    refresh: bool | None = None
+    """true: nothing has changed; it is said again for those who know nothing yet."""
 
     @property
     def condition_state(self) -> tuple[str, bool]:
@@ -58,6 +73,8 @@ class Anomaly(Event):
     """What is unusual, the strongest first, three at most, in words."""
     rebased: bool | None = None
     """true: it has not ended by itself, but lasted so long that it is taken as normal from now on."""
+    reason: str | None = None
+    """Why it has cleared without a window: `tag removed or changed`, by a reload."""
 
     @property
     def condition_state(self) -> tuple[str, bool]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from gateway.core.messages import Message
 from gateway.core.tags import TagTable
@@ -175,8 +175,15 @@ class StandingPackets(Protocol):
 class TableFollower(Protocol):
     """Capability of a layout: it knows devices and tags, and goes over to another table while it runs."""
 
-    def take_table(self, table: TagTable, changed: Collection[str]) -> None:
-        """Describe the devices of another table from now on. changed: those that are new, or not as they were."""
+    def prepare_table(self, table: TagTable, changed: Collection[str]) -> Any:
+        """Return what `take_table` needs, without a change to anything. Called on a thread: it may take long.
+
+        changed: devices that are new, or not as they were.
+        """
+        ...
+
+    def take_table(self, table: TagTable, prepared: Any) -> None:
+        """Describe the devices of another table from now on. prepared: what `prepare_table` returned for it."""
         ...
 
 

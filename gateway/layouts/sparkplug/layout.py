@@ -1,7 +1,6 @@
 """A Sparkplug Edge Node (3.0.0): births, deaths, data, aliases, sequence numbers."""
 
-from collections.abc import Callable, Collection, Sequence
-from itertools import count
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from gateway.core.errors import Permanent, Postponed
@@ -14,7 +13,8 @@ from gateway.core.wait_first import first
 from gateway.encoding.columns import document_of
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.host import PrimaryHost
-from gateway.layouts.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics, MetricValue
+from gateway.layouts.sparkplug.metrics import DeviceMetrics, MetricValue
+from gateway.layouts.sparkplug.new_metrics import NewMetrics
 from gateway.layouts.sparkplug.packets import REBIRTH, SEQ_BYTES, NodePackets
 from gateway.layouts.sparkplug.rebirths import RebirthRequests
 from gateway.layouts.sparkplug.refused_births import RefusedBirths
@@ -43,17 +43,12 @@ class SparkplugLayout:
         self._prefix = f"{topics.base}/"
         self._services = services
         self._next_bd_seq = next_bd_seq
-        self._statistics = own.statistics
-        self._has_summaries = scope.config.summaries
-        self._summary_fields = [what for what in SUMMARY_FIELDS if what in ("n", *scope.config.statistics)]
         self._templates = Templates(is_on=own.structures == "templates")
-        self._aliases = count(1)
+        self._new = NewMetrics.of(scope.config, structures=self._templates.is_on)
         self._packets = NodePackets(
-            group_of(scope), scope.gateway, services.facts, self._aliases, self._now_ms, is_confirmed=own.qos == 1
+            group_of(scope), scope.gateway, services.facts, self._new.aliases, self._now_ms, is_confirmed=own.qos == 1
         )
-        self._devices: dict[str, DeviceMetrics] = {}
-        for number, name in enumerate(table.devices):
-            self._device(name).prefill(table.tags[slice(*table.range_of(number))], summaries=self._has_summaries)
+        self._devices = self._new.of_table(table, table.devices)
         self._ended = set[str]()
         """Devices that hosts know as they were before they were changed."""
         self._numbers = {name: number for number, name in enumerate(table.devices)}
@@ -68,15 +63,18 @@ class SparkplugLayout:
     def _now_ms(self) -> int:
         return self._services.clock.now_ns() // 1_000_000
 
-    def take_table(self, table: TagTable, changed: Collection[str]) -> None:
+    def prepare_table(self, table: TagTable, changed: Collection[str]) -> dict[str, DeviceMetrics]:
+        """Return the metrics of devices that changed."""
+        return self._new.of_table(table, changed)
+
+    def take_table(self, table: TagTable, prepared: Mapping[str, DeviceMetrics]) -> None:
         """Describe the devices of another table: those that changed are born anew, those that are gone die."""
         self._numbers = {name: number for number, name in enumerate(table.devices)}
-        for name in changed:
+        for name, metrics in prepared.items():
             if (before := self._devices.pop(name, None)) is not None and before.born:
                 self._ended.add(name)
             self.refused_births.forget(name)
-            tags = table.tags[slice(*table.range_of(self._numbers[name]))]
-            self._device(name).prefill(tags, summaries=self._has_summaries)
+            self._devices[name] = metrics
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
@@ -255,10 +253,7 @@ class SparkplugLayout:
 
     def _device(self, name: str) -> DeviceMetrics:
         if name not in self._devices:
-            fields, is_on = self._summary_fields, self._templates.is_on
-            self._devices[name] = DeviceMetrics(
-                name, self._aliases, statistics=self._statistics, structures=is_on, summary_fields=fields
-            )
+            self._devices[name] = self._new.of_device(name)
         return self._devices[name]
 
     def _is_alive(self, device: DeviceMetrics) -> bool:

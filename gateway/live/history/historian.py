@@ -13,6 +13,7 @@ from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.core.events.gateway import HistorianStateChanged
 from gateway.core.quality import Quality
+from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.live.history.answers import MOST_ANSWER_ROWS, SPAN_NS, AnswerWork, HistoryAnswer, answer_of
 from gateway.live.history.chunks import Chunk, rolled_up, seal, shortened
@@ -79,10 +80,10 @@ class Historian:
         if len(columns):
             self._spans["minutes"].append(columns)
 
-    def take_table(self, table: TagTable) -> None:
+    def take_table(self, table: TagTable, move: TagMove) -> None:
         """Take another table while running; a tag of a known device and name goes on with its history."""
         self._samples.gather()
-        self._numbers.take_table(table)
+        self._numbers.follow(table, move)
 
     # Compress and write.
 

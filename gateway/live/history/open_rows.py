@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from gateway.core.blocks import SampleBlock, WindowBlock
+from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.live.history.chunks import Series
 from gateway.live.history.columns import SAMPLES, HistoryColumns
@@ -35,15 +36,21 @@ class SeriesNumbers:
 
     def take_table(self, table: TagTable) -> None:
         """Take another table: tags with a known device and name have their series."""
-        numbers = []
-        for tag in table.tags:
-            name = table.devices[tag.device], tag.name
-            number = self._numbers.get(name)
-            if number is None:
-                number = self._numbers[name] = len(self.names)
-                self.names.append(name)
-            numbers.append(number)
-        self.of_tag = np.array(numbers, np.uint32)
+        self.of_tag = np.array([self._number(table, tag) for tag in range(len(table))], np.uint32)
+
+    def follow(self, table: TagTable, move: TagMove) -> None:
+        """Take the table that a move leads to; only tags that did not stay are looked for."""
+        self.of_tag = move.moved(self.of_tag, 0)
+        for start, end in move.blanks:
+            self.of_tag[start:end] = [self._number(table, tag) for tag in range(start, end)]
+
+    def _number(self, table: TagTable, tag: int) -> int:
+        name = table.devices[table.tags[tag].device], table.tags[tag].name
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self.names)
+            self.names.append(name)
+        return number
 
 
 class OpenSamples:

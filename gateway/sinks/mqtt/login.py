@@ -18,11 +18,12 @@ from gateway.sinks.mqtt.config import MqttConfig
 
 _LARGEST_BYTES: Final = 65_535
 """Of a password: two bytes tell its length on the wire (MQTT 5.0, 1.5.6)."""
-_COMMAND_S: Final = 10.0
+COMMAND_S: Final = 10.0
+"""So long a `password_command` may take."""
 _JWT_PARTS: Final = 3
 
 
-def read_password(config: MqttConfig) -> str:
+def read_password(config: MqttConfig, command_s: float = COMMAND_S) -> str:
     """Return the password or token as it is now, empty for none; a line's end is left out.
 
     Raises NotConnected that names the key, and says so where a token (JWT, RFC 7519) has expired. Never quotes a password.
@@ -32,7 +33,7 @@ def read_password(config: MqttConfig) -> str:
     elif config.password_credential:
         key, raw = "password_credential", _read_credential(config.password_credential)
     elif config.password_command:
-        key, raw = "password_command", _run(config.password_command)
+        key, raw = "password_command", _run(config.password_command, command_s)
     else:
         return config.password.get_secret_value()
     if len(raw) > _LARGEST_BYTES:
@@ -66,7 +67,7 @@ def _read_credential(name: str) -> bytes:
     return _read_file("password_credential", Path(folder) / name)
 
 
-def _run(command: Sequence[str]) -> bytes:
+def _run(command: Sequence[str], within_s: float) -> bytes:
     """Return what a program prints. It is ended when it takes too long or prints too much."""
     try:
         process = subprocess.Popen(  # noqa: S603 - the administrator's own program, without a shell
@@ -81,7 +82,7 @@ def _run(command: Sequence[str]) -> bytes:
         with suppress(OSError):
             os.killpg(process.pid, 9)  # with what it has started, which would keep the pipe open
 
-    timer = threading.Timer(_COMMAND_S, end)
+    timer = threading.Timer(within_s, end)
     timer.daemon = True
     timer.start()
     try:
@@ -99,7 +100,7 @@ def _run(command: Sequence[str]) -> bytes:
             process.kill()
         process.wait()
     if too_late.is_set():
-        raise NotConnected(f"mqtt.password_command: {command[0]} takes longer than {_COMMAND_S:g} s")
+        raise NotConnected(f"mqtt.password_command: {command[0]} takes longer than {within_s:g} s")
     if status:
         raise NotConnected(f"mqtt.password_command: {command[0]} ends with exit code {status}: run it as the gateway's user")
     return printed

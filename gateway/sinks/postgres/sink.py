@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.core.errors import GatewayError, NotConnected, Permanent, Retryable
+from gateway.core.errors import GatewayError, NotConnected, Retryable
 from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.sink import EndedBy, Ending
 from gateway.sinks.access.gathering import Gathering, Pending
@@ -105,7 +105,8 @@ class PostgresSink:
             else:
                 await self._insert_what_goes(table, messages[0], refused.reason)
             return
-        _end(messages, None)
+        for pending in messages:
+            self._gathering.accepted(pending)
 
     async def _insert_what_goes(self, table: str, pending: Pending, reason: str) -> None:
         """Write the rows of a message that the database takes, and refuse the message with the names of the others."""
@@ -124,9 +125,10 @@ class PostgresSink:
                     bad += part
                 else:
                     halves += [part[: len(part) // 2], part[len(part) // 2 :]]
-        arrived = f"; the other {len(tags) - len(bad)} tags have arrived" if bad else ""
+        count = len(tags) - len(bad) if bad else 0
+        arrived = f"; the other {count} tags have arrived" if count else ""
         names = f"tag {', '.join(sorted(bad))}: " if bad else ""
-        pending.end(Permanent(f"the database refuses {names}{reason}{arrived}"))
+        self._gathering.refused(pending, f"the database refuses {names}{reason}{arrived}", is_partly=count > 0)
 
     def _columns(self, messages: Sequence[Pending]) -> list[list[Any]]:
         """Return one array per parameter of the statement."""

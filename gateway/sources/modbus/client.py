@@ -28,7 +28,8 @@ _LISTEN_EVERY_S: Final = 0.25
 """Through a serial server: a reply of another master that was taken for ours leaves one of ours behind, which would be taken
 for the next request's, and so on as long as requests of equal length follow each other at once. Silence shows it."""
 _LISTEN_S: Final = 0.02
-_LONGEST_LISTEN_S: Final = 0.3
+_LONGEST_LISTEN_S: Final = 1.5
+_SHORTEST_HOLD_S: Final = 0.4
 
 
 class ModbusLink:
@@ -164,12 +165,26 @@ class ModbusLink:
         """Return how long the line has to be silent before the next request, so that a reply left behind would show."""
         if not self._is_shared:
             return 0.0
-        listen_s = min(_LONGEST_LISTEN_S, max(_LISTEN_S, 1.5 * self._round_trip_s))
+        listen_s = self._silence_s()
         silent_s = now_s - receiver.last_activity_s
         if silent_s < listen_s and now_s - self._silent_at_s < _LISTEN_EVERY_S:
             return 0.0
         self._silent_at_s = now_s + max(0.0, listen_s - silent_s)
         return listen_s
+
+    @property
+    def doubt_s(self) -> float:
+        """Return for how long after a reply it may still show that it was another master's; 0 where it cannot be.
+
+        Then ours comes once the line has served it, which may be taken for the reply to a request that has gone out
+        meanwhile, and so on until the line is listened to.
+        """
+        if not self._is_shared:
+            return 0.0
+        return max(_SHORTEST_HOLD_S, _LISTEN_EVERY_S + 2 * self._silence_s() + self._round_trip_s)
+
+    def _silence_s(self) -> float:
+        return min(_LONGEST_LISTEN_S, max(_LISTEN_S, 1.5 * self._round_trip_s))
 
     def close(self) -> None:
         """Close the connection. Never raises."""

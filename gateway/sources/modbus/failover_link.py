@@ -73,6 +73,11 @@ class FailoverLink:
         return sum(link.unasked for link in self._links)
 
     @property
+    def doubt_s(self) -> float:
+        """Return for how long a reply of the active link may turn out to be another master's."""
+        return self._link.doubt_s
+
+    @property
     def bad_frames(self) -> int:
         """Return how often something came that is no frame, on all of the links."""
         return sum(link.bad_frames for link in self._links)

@@ -60,6 +60,11 @@ class Link(Protocol):
         ...
 
     @property
+    def doubt_s(self) -> float:
+        """Return for how long after a reply it may show that it was another master's; 0 where it cannot be."""
+        ...
+
+    @property
     def bad_frames(self) -> int:
         """Return how often something came between the replies that is no frame, since the link was made."""
         ...

@@ -1,8 +1,9 @@
 """A line that another master polls as well: what its replies mean for ours. No I/O; time comes in as numbers."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -15,8 +16,7 @@ REASON = (
     "told apart, so all samples are uncertain; let one master poll, or use a serial server that speaks Modbus TCP"
 )
 """Of the state of every unit on such a line."""
-_LASTS_NS = 60_000_000_000
-"""So long after the last such reply the line counts as ours again."""
+LASTS_NS: Final = 60_000_000_000
 
 
 class SharedLine:
@@ -29,11 +29,15 @@ class SharedLine:
         out: What may be handed on, in order.
     """
 
-    def __init__(self, hold_ns: int, *, is_line: bool) -> None:
-        """Begin. hold_ns: how long everything is held; is_line: replies are not known by a transaction id."""
+    def __init__(self, doubt_ns: Callable[[], int], *, is_line: bool, lasts_ns: int = LASTS_NS) -> None:
+        """Begin. doubt_ns: returns for how long what came just now is held.
+
+        is_line: replies are not known by a transaction id. lasts_ns: how long after the last reply of
+        another master the line counts as ours again.
+        """
         self.out: deque[Reading] = deque()
         self._held: deque[tuple[int, Reading]] = deque()
-        self._hold_ns, self._is_line = hold_ns, is_line
+        self._doubt_ns, self._is_line, self._lasts_ns = doubt_ns, is_line, lasts_ns
         self._seen = 0
         self._until_ns = 0
         self.is_shared = False
@@ -42,8 +46,10 @@ class SharedLine:
         """Take over the next reading."""
         if self.is_shared:
             item = _uncertain(item)
-        if self._hold_ns:
-            self._held.append((now_ns + self._hold_ns, item))
+        doubt_ns = self._doubt_ns()
+        if doubt_ns or self._held:
+            last_ns = self._held[-1][0] if self._held else now_ns
+            self._held.append((max(last_ns, now_ns + doubt_ns), item))
         else:
             self.out.append(item)
 
@@ -51,7 +57,7 @@ class SharedLine:
         """Record how many replies nobody asked for came so far. Returns whether the line is shared or ours as of now."""
         before = self.is_shared
         if unasked > self._seen and self._is_line:
-            self._until_ns = now_ns + _LASTS_NS
+            self._until_ns = now_ns + self._lasts_ns
             self.is_shared = True
             self._held = deque((release_ns, _uncertain(item)) for release_ns, item in self._held)
         elif now_ns >= self._until_ns:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from gateway.core import spans
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
@@ -22,7 +23,6 @@ from gateway.sources.modbus.unit import Breaker, Unit
 _NS = 1_000_000_000
 _CHECK_NS = _NS  # an idle connection is checked this often
 _RETURN_FIRST_S, _RETURN_MOST_S = 60.0, 600.0  # on a backup, pauses between attempts at the first address
-_HOLD_NS = 400_000_000  # samples through a serial server wait so long: a reply of another master shows meanwhile
 _CONNECT_TIMEOUTS = 3  # room for one lost SYN, which is sent again after a second
 
 
@@ -58,7 +58,7 @@ class ModbusSource:
         self._return_ns = 0
         self._return_delays = full_jitter()
         is_stream = not endpoint.is_serial and endpoint.scheme != "udp"
-        self._line = SharedLine(_HOLD_NS if endpoint.scheme == "rtu+tcp" else 0, is_line=endpoint.is_ambiguous)
+        self._line = SharedLine(lambda: round(self._link.doubt_s * _NS), is_line=endpoint.is_ambiguous)
         self._policy = RequestPolicy(self._units, clock, endpoint.url, self._line, is_stream=is_stream)
         self._schedule, self._out = self._policy.schedule, self._policy.out
 
@@ -190,6 +190,8 @@ class ModbusSource:
             if unit.breaker is Breaker.HALF_OPEN:
                 unit.breaker = Breaker.OPEN
             self._counters.requests += 1
-            self._counters.busy_s += self._clock.monotonic() - began_s
+            took_s = self._clock.monotonic() - began_s
+            self._counters.busy_s += took_s
+            spans.report_slow("poll", took_s, device=unit.config.name, place=poll.place)
         if unit.has_news or unit.down_reason:
             self._policy.report_state(unit)

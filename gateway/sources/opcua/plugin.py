@@ -61,7 +61,7 @@ class OpcUaPlugin:
         from gateway.sources.opcua.client.link_pool import connectors
         from gateway.sources.opcua.source.source import OpcUaSource
 
-        connects = connectors([entry.config for entry in entries], services.watch)
+        connects = connectors(entries, services)
         return [OpcUaSource(entry, services, connect) for entry, connect in zip(entries, connects, strict=True)]
 
     def found_tags_path(self, device: OpcUaDevice) -> Path | None:

@@ -64,6 +64,7 @@ const COUNTERS = { sent: "Sent", acked: "Acknowledged", refused: "Refused by the
 
 function drawSink(card, o) {
   fill(card, h("div", { class: "row spread" }, h("h2", {}, `Sink ${o.sink}`), o.connected ? pill("ok", "connected") : pill("bad", "not connected")),
+    o.sinks.length > 0 && facts(o.sinks.map((one) => [one.name, h("span", { class: one.connected ? "" : "bad" }, `${one.connected ? "connected" : "not connected"}, ${f.count(one.messages)} waiting, ${f.count(one.lost)} lost`)])),
     facts(Object.entries(COUNTERS).filter(([key]) => key in o.counters).map(([key, text]) => [text, f.count(o.counters[key])])));
 }
 

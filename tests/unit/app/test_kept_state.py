@@ -13,8 +13,9 @@ from tests.support.blocks import GOOD, SECOND, block_of
 from tests.support.oracle import Sample
 
 M0 = 1_700_000_040 * SECOND
-DEVICE = "protocol: modbus\nurl: tcp://127.0.0.1:1\ntags:\n  - {name: a, address: holding:0, hi: 100, anomaly: 5}\n"
-MORE = "  - {name: b, address: holding:2, hi: 100, anomaly: 5}\n"
+KEYS = "hi: 100, off_delay: 0s, anomaly: 5"
+DEVICE = f"protocol: modbus\nurl: tcp://127.0.0.1:1\ntags:\n  - {{name: a, address: holding:0, {KEYS}}}\n"
+MORE = f"  - {{name: b, address: holding:2, {KEYS}}}\n"
 
 
 def settings(folder: Path, name: str, text: str) -> Settings:

@@ -138,10 +138,12 @@ def test_another_table_keeps_what_stays_as_it_is() -> None:
     after = TagTable(("device0", "device2", "new"), tags)
     moved = TagMove.between(model.table, after, {"device2"})
     bench.parts.states = {row: DeviceState(row, "ok") for row in range(3)}
+    model.event(limit_alarm(T0, device=1, tag=2, state="cleared", reason="removed"))  # as stages say before
     model.take_table(after, moved, T0 + 9)
     assert model.table_version > before
     values = model.values()
     assert values.value[values.quality == GOOD].tolist() == [4, 5], "a device that was changed begins anew"
     assert values.quality.tolist() == [Quality.BAD_WAITING] * 2 + [GOOD] * 2 + [Quality.BAD_WAITING] * 2
-    assert [(a.device, a.tag) for a in model.alarms()] == [("device2", "tag4")]
+    kept = [(a.device, a.tag) for a in model.alarms()]
+    assert kept == [("device0", "tag0"), ("device2", "tag4")], "an alarm of a tag that is still there ends by an event"
     assert [view.since_ns for view in model.devices()] == [T0 + 9, T0, T0 + 9]

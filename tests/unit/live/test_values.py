@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from gateway.core.blocks import ObjectBlock, SampleBlock, WindowBlock
 from gateway.core.quality import Quality
+from gateway.core.tag_move import TagMove
+from gateway.core.tags import Tag, TagTable
 from gateway.live.values import MOST_WAITING_BLOCKS, LiveValues, TagValues
 from tests.support.blocks import GOOD, T0, block_of
 from tests.support.oracle import Sample
@@ -37,6 +39,12 @@ class Live(LiveValues):
         found = self.all()
         value = float(found.value[tag])
         return (None if np.isnan(value) else value), int(found.time[tag]), int(found.quality[tag])
+
+
+def table(*devices: str) -> TagTable:
+    """A tag for each name of a device."""
+    names = tuple(dict.fromkeys(devices))
+    return TagTable(names, tuple(Tag(row, names.index(name), f"t{row}") for row, name in enumerate(devices)))
 
 
 def one(tag: int, value: float, time: int = T0, quality: int = GOOD, **flags: bool) -> SampleBlock:
@@ -183,11 +191,12 @@ def test_another_table_keeps_the_values_of_known_tags() -> None:
     live.push(one(3, 8))
     live.push_objects(text(2, "on"))
     version = live.all().version
-    live.rearrange(np.array([-1, 3, 2], np.intp))
+    before = table("a", "b", "c", "c")
+    live.take_over(TagMove.between(before, table("c", "c", "new"), {"c"}))
     assert [live.row(tag)[0] for tag in range(3)] == [None, 8, None]
-    assert live.all().objects == {2: "on"}
+    assert live.all().objects == {0: "on"}
     assert live.since(version) == [0, 1, 2]
     live.push(one(2, 1, T0 + 5))
     assert live.row(2)[0] == 1
-    live.rearrange(np.array([], np.intp))
+    live.take_over(TagMove.between(table("c", "c", "new"), table(), set()))
     assert len(live.all()) == 0

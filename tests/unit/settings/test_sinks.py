@@ -91,3 +91,9 @@ def test_a_device_cannot_have_the_topic_of_a_sinks_records(tmp_path):
 def test_statistics_are_for_all_sinks(tmp_path):
     found = problem(tmp_path, "name: g\nsinks:\n  - {name: a, kind: mqtt, publish: {statistics: [mean]}}\n")
     assert found[1] == "sinks.0.publish.statistics"
+
+
+def test_two_sinks_at_one_place_are_a_warning(tmp_path):
+    sinks = "sinks:\n  - {name: a, kind: mqtt}\n  - {name: b, kind: mqtt}\n"
+    found = load(write(tmp_path, {"gateway.yaml": f"name: g\n{sinks}"})).warnings
+    assert [text for text in found if "a and b both publish to mqtt://localhost:1883" in text]

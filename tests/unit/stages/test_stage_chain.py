@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gateway.core.quality import Quality
-from gateway.core.tags import TagTable
+from gateway.core.tags import Tag, TagTable
 from gateway.plugins import DETECTORS
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.stage_chain import ClosedWindows, StageChain
@@ -58,10 +58,11 @@ def test_summaries_are_always_sent_and_hold_what_was_filtered() -> None:
     assert (summary.start, summary.length, row.count, row.max, row.last) == (M0, 60 * SECOND, 60, 6.0, 6.0)
 
 
-@pytest.mark.parametrize(("hysteresis", "edge"), [("1%", 99.0), (2, 98.0), ("0", 100.0)])
-def test_hysteresis_is_in_units_or_percent_of_the_limit(hysteresis: object, edge: float) -> None:
-    """Limit 100: an alarm holds down to its edge and clears beyond it."""
-    stages = chain({"hi": 100, "hysteresis": hysteresis})
+@pytest.mark.parametrize(("hysteresis", "edge"), [("1%", 98.5), (2, 98.0), ("0", 100.0)])
+def test_hysteresis_is_in_units_or_percent_of_the_range(hysteresis: object, edge: float) -> None:
+    """Limit 100, range 0 to 150: an alarm holds down to its edge and clears beyond it."""
+    tags = TagTable(("device0",), (Tag(0, 0, "tag0", range=(0.0, 150.0)),))
+    stages = chain({"hi": 100, "hysteresis": hysteresis, "off_delay": "0s"}, tags=tags)
     found = [stages.push(block_of([Sample(0, M0, value, GOOD)]), M0) for value in (100.0, edge, edge - 0.001)]
     assert [[e.state for e in events] for events in found] == [["active"], [], ["cleared"]]
 

@@ -9,14 +9,14 @@ from gateway.core.tag_move import TagMove
 from gateway.core.tags import Tag, TagTable
 from gateway.plugins import DETECTORS
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
-from gateway.stages.stage_chain import ClosedWindows, StageChain
+from gateway.stages.stage_chain import REMOVED, ClosedWindows, StageChain
 from tests.support.blocks import GOOD, SECOND, block_of
 from tests.support.oracle import Sample, rows_of
 
 M0 = 1_700_000_040 * SECOND
 BEFORE = TagTable(("a", "b"), (Tag(0, 0, "x"), Tag(1, 1, "y"), Tag(2, 1, "z")))
 AFTER = TagTable(("b", "a", "c"), (Tag(0, 0, "y"), Tag(1, 0, "z"), Tag(2, 1, "x"), Tag(3, 1, "w"), Tag(4, 2, "v")))
-POLICY = {"hi": 100, "anomaly": 5}
+POLICY = {"hi": 100, "off_delay": "0s", "anomaly": 5}
 
 
 def chain(table: TagTable) -> StageChain:
@@ -46,7 +46,7 @@ def rows(closed: ClosedWindows, tag: int) -> list[tuple[int, bool, int, float]]:
 
 def swap(before: StageChain, at: float, way: TagMove) -> tuple[ClosedWindows, StageChain]:
     now, after = M0 + round(at * SECOND), chain(AFTER)
-    closed = before.retire(way.gone, way, now)
+    closed = before.retire(way.gone, way, after, now)
     after.take_over(before, way, now)
     return closed, after
 
@@ -102,13 +102,24 @@ def test_an_alarm_of_a_tag_that_means_the_same_stays_active() -> None:
     assert [event.state for event in push(after, 0.7, (0, 1.0), (2, 1.0))] == ["cleared", "cleared"]
 
 
-def test_an_alarm_of_a_tag_that_is_no_more_ends() -> None:
+def test_an_active_alarm_of_a_changed_tag_is_evaluated_again() -> None:
     before = chain(BEFORE)
     push(before, 0.1, (0, 150.0), (1, 150.0))
     closed, after = swap(before, 0.4, move())
-    (event,) = closed.events
-    assert (event.tag, event.state, event.condition) == (0, "cleared", "hi")
-    assert len(push(after, 0.6, (2, 151.0))) == 1
+    assert closed.events == []
+    assert not push(after, 0.6, (2, 151.0))
+    assert [event.state for event in push(after, 0.7, (2, 1.0))] == ["cleared"]
+
+
+def test_an_active_alarm_that_is_no_more_ends_with_its_reason() -> None:
+    before, now = chain(BEFORE), M0 + SECOND // 2
+    push(before, 0.1, (0, 150.0), (1, 150.0))
+    policies = [TagPolicy(**POLICY)] * 2 + [TagPolicy(alarms=[{"hi": 90, "name": "high"}])] * 3
+    after = StageChain.build(AFTER, policies, WindowConfig(), DetectionConfig(), PublishConfig(), M0, DETECTORS)
+    (event,) = before.retire(move().gone, move(), after, now).events
+    assert (event.tag, event.state, event.condition, event.reason) == (0, "cleared", "hi", "removed")
+    after.take_over(before, move(), now)
+    assert [event.condition for event in push(after, 0.6, (2, 151.0))] == ["high"]
 
 
 def test_detectors_go_on_and_nothing_is_sent_twice() -> None:
@@ -145,3 +156,36 @@ def test_a_supplement_that_waits_is_published_with_the_right_tag() -> None:
     assert [(w.late, w.tag.tolist()) for w in closed.windows] == [(True, [0])]
     late = [w for w in after.close(M0 + 4 * SECOND + SECOND // 2).windows if w.late]
     assert [(w.tag.tolist(), w.mean.tolist()) for w in late] == [([0], [5.0])]
+
+
+def test_an_anomaly_of_a_tag_that_is_no_more_ends() -> None:
+    """That of a tag that stays goes on, and ends later as ever."""
+    before = chain(BEFORE)
+    for second in range(13):
+        push(before, second + 0.1, *((tag, 1000.0 if second == 12 else 10.0 + second % 3) for tag in (0, 1)))
+        found = before.close(M0 + (second + 1) * SECOND + SECOND // 2).events
+    assert [(event.tag, event.state) for event in found if event.kind == "anomaly"] == [(0, "active"), (1, "active")]
+    closed, after = swap(before, 13.6, move())
+    ended = [event for event in closed.events if event.kind == "anomaly"]
+    assert [(event.tag, event.state, event.reason) for event in ended] == [(0, "cleared", REMOVED)]
+    closed, _ = swap_back(after, 13.7)
+    assert [(event.tag, event.state) for event in closed.events if event.kind == "anomaly"] == [(0, "cleared")]
+
+
+def swap_back(after: StageChain, at: float) -> tuple[ClosedWindows, StageChain]:
+    """Everything is removed."""
+    way, now = TagMove.between(AFTER, TagTable((), ()), set()), M0 + round(at * SECOND)
+    nothing = StageChain.build(TagTable((), ()), [], WindowConfig(), DetectionConfig(), PublishConfig(), M0, DETECTORS)
+    return after.retire(way.gone, way, nothing, now), after
+
+
+def test_columns_of_tags_that_keep_their_places_are_reused() -> None:
+    """Nothing is copied; what was handed on to others stays as it is."""
+    way = TagMove.between(BEFORE, BEFORE, {"b"})
+    assert way.is_in_place
+    column, handed_on = np.arange(3.0), np.arange(3.0)
+    handed_on.flags.writeable = False
+    assert way.moved(column, -1.0) is column
+    assert way.moved(handed_on, -1.0).tolist() == column.tolist() == [-1.0, 1.0, 2.0]
+    assert handed_on.tolist() == [0.0, 1.0, 2.0]
+    assert move().moved(np.arange(3.0), -1.0).tolist() == [1.0, 2.0, -1.0, -1.0, -1.0]

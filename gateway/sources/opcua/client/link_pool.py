@@ -9,31 +9,17 @@ from weakref import WeakValueDictionary
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.loop_watch import LoopWatch
+from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.sources.opcua.client.link import Link
 from gateway.sources.opcua.client.session import AsyncuaSession, connect, join, open_link
 from gateway.sources.opcua.config.device import OpcUaDevice
+from gateway.sources.opcua.config.shared_session import session_key
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
-from gateway.sources.opcua.port.node_names import NodeNames
+from gateway.sources.opcua.port.node_names import KeptNodeNames, NodeNames
 from gateway.sources.opcua.port.session import Connect
 
 ALONE_S: Final = 600.0
 """So long a device has a connection of its own after a shared one has ended too soon."""
-_SAME: Final = (
-    "url",
-    "timeout",
-    "session_timeout",
-    "username",
-    "password",
-    "plain_password",
-    "user_certificate",
-    "user_key",
-    "security",
-    "security_mode",
-    "check_host",
-    "accept",
-    "pki",
-)
-"""What devices have in common that share a session: everything that a link reads of its configuration but the name."""
 
 
 class _Place:
@@ -59,7 +45,7 @@ class LinkPool:
 
         What has failed while somebody waited for it has failed for him as well. timeout: of a link that is opened.
         """
-        place = self._places.setdefault(tuple(getattr(config, key) for key in _SAME), _Place())
+        place = self._places.setdefault(session_key(config), _Place())
         asked_s = clock.monotonic()
         async with place.opening:
             if place.failed_s > asked_s:
@@ -114,11 +100,14 @@ _POOLS: Final[WeakValueDictionary[int, LinkPool]] = WeakValueDictionary()
 """The pool of each gateway, by the identity of its watch; it lives as long as one of its devices, so over reloads."""
 
 
-def connectors(devices: Sequence[OpcUaDevice], watch: LoopWatch) -> list[Connect]:
-    """Return how each of these devices opens its sessions. watch: that of the gateway."""
+def connectors(entries: Sequence[DeviceEntry], services: SourceServices) -> list[Connect]:
+    """Return how each of these devices opens its sessions."""
+    watch = services.watch
     pool = _POOLS.get(id(watch)) or LinkPool(watch)
     _POOLS[id(watch)] = pool
-    return [
-        SharedConnect(pool, NodeNames(), watch) if device.share_session else partial(connect, names=NodeNames(), watch=watch)
-        for device in devices
-    ]
+    connects: list[Connect] = []
+    for entry in entries:
+        names = KeptNodeNames(services.watermarks, entry.config, entry.tags)
+        is_shared = entry.config.share_session
+        connects.append(SharedConnect(pool, names, watch) if is_shared else partial(connect, names=names, watch=watch))
+    return connects

@@ -125,6 +125,7 @@ class AsyncuaSession:
         self._config = config
         self._clock = clock
         self._is_shared = is_shared
+        self._names = names
         self._is_user = True
         self._joined_s = self._ended_s = clock.monotonic()
         link.users += 1
@@ -158,6 +159,7 @@ class AsyncuaSession:
     async def begin(self) -> None:
         """Subscribe. Raises NotConnected, ServiceFault; then `close`."""
         config, link = self._config, self._link
+        self._names.load()
         self.traffic.granted.session(config.session_timeout / 1e6, link.session_timeout_ms)
         self._subscriptions.set_limits(*link.limits)
         await self._learn_namespaces()

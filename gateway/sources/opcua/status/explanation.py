@@ -25,7 +25,7 @@ _MEANING: Final = {
     NO_ELEMENT: "the value has no such element",
     NO_FIELD: "the value has no such field",
     RENAMED: "the server gives this NodeId to another node than before, as its browse name shows; a browse path as address "
-    "is safe from that, or restart the gateway if the node was renamed",
+    "is safe from that; if the node was only renamed, take the tag out for one reload",
     0x806F0000: "no node has this path; names are compared exactly, each with its namespace (2:Speed)",
     0x80310000: "the server has no connection to its device; look there",
     0x803A0000: "the node cannot be read, only written",

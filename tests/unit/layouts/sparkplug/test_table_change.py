@@ -13,7 +13,7 @@ def changed(table: TagTable = AFTER, names: tuple[str, ...] = ("press", "pump"))
     bench.connect()
     bench.states = {row: DeviceState(row, "down", "starting") for row in range(len(table.devices))}
     bench.states[0] = DeviceState(0, OK)
-    bench.node.take_table(table, names)
+    bench.node.take_table(table, bench.node.prepare_table(table, names))
     return bench
 
 
