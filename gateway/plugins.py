@@ -12,6 +12,7 @@ from gateway.layouts.device.plugin import DevicePlugin
 from gateway.layouts.platform.plugin import PlatformPlugin
 from gateway.layouts.sparkplug.plugin import SparkplugPlugin
 from gateway.layouts.tag.plugin import TagPlugin
+from gateway.sinks.influx.plugin import InfluxPlugin
 from gateway.sinks.kafka.plugin import KafkaPlugin
 from gateway.sinks.mqtt.plugin import MqttPlugin
 from gateway.sinks.postgres.plugin import PostgresPlugin
@@ -28,6 +29,7 @@ _SINKS: Final[tuple[SinkPlugin, ...]] = (
     MqttPlugin(),  # the first one is used where gateway.yaml has no section of any
     KafkaPlugin(),
     PostgresPlugin(),
+    InfluxPlugin(),
 )
 
 _LAYOUTS: Final[tuple[LayoutPlugin, ...]] = (

@@ -82,9 +82,11 @@ class Reloader:
         self._parts.changes.report_configuration(after.hash, after.folder)
         shared = sorted(following.reconnected - {*found.added, *found.changed})
         lines = [*found.some_lines, *(f"{name} is connected anew: it shares a connection" for name in shared[:3])]
-        await self._report("applied", request, lines or [_NOTHING])
+        await self._report("applied", request, lines or [_NOTHING], is_final=False)
         if failed := await self._missing(following.reconnected & were_up, after):
             await self._roll_back(request, before, following, failed, tasks)
+        else:
+            await self._record.write({"result": "confirmed", "config": after.hash, "changes": lines or [_NOTHING]})
 
     # -- loading -----------------------------------------------------------------------------------------------------
 
@@ -154,8 +156,15 @@ class Reloader:
     # -- telling -----------------------------------------------------------------------------------------------------
 
     async def _report(
-        self, result: ReloadResult, request: ReloadRequest, lines: list[str], problem: str | None = None
+        self,
+        result: ReloadResult,
+        request: ReloadRequest,
+        lines: list[str],
+        problem: str | None = None,
+        *,
+        is_final: bool = True,
     ) -> None:
+        """Report a result. is_final: False where it is confirmed or changed back later."""
         parts, now_ns = self._parts, self._clock.now_ns()
         running = parts.settings.hash
         event = ConfigurationReloaded(
@@ -164,7 +173,9 @@ class Reloader:
         parts.report(event)
         parts.configuration.reloaded(result, now_ns, problem)
         parts.board.wake()
-        await self._record.write({"result": result, "config": running, "changes": lines, "problem": problem})
+        confirm_s = 0.0 if is_final else parts.settings.root.reload.confirm / 1e9
+        outcome = {"result": result, "config": running, "changes": lines, "problem": problem}
+        await self._record.write(outcome | {"final": is_final, "confirm_s": confirm_s})
 
 
 def _load(before: Settings, devices: Collection[str] | None) -> _Loaded:

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -38,9 +38,16 @@ class ApiClient:
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
         """Return an answer of the API. Raises NoAnswer."""
+        return self._call("GET", path, query)
+
+    def change(self, path: str, **query: str | int) -> dict[str, Any]:
+        """Change something of the gateway itself, and return the answer. Raises NoAnswer."""
+        return self._call("POST", path, query)
+
+    def _call(self, method: str, path: str, query: Mapping[str, str | int]) -> dict[str, Any]:
         keys = "&".join(f"{key}={quote(str(value))}" for key, value in query.items())
         try:
-            status, body = self._ask(f"/api/v1/{path}{'?' if keys else ''}{keys}")
+            status, body = self._ask(method, f"/api/v1/{path}{'?' if keys else ''}{keys}")
             answer = json.loads(body)
         except TimeoutError:
             raise NoAnswer(f"{self._path}: no answer within {ANSWER_S:g} s: the gateway stands still") from None
@@ -48,19 +55,25 @@ class ApiClient:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise NoAnswer(f"{self._path}: {reason}") from None
         if status != http.client.OK or not isinstance(answer, dict):
-            raise NoAnswer(f"{self._path}: {answer.get('error', status) if isinstance(answer, dict) else status}")
+            raise NoAnswer(f"{self._path}: {_reason(answer) or status}")
         return answer
 
-    def _ask(self, target: str) -> tuple[int, bytes]:
+    def _ask(self, method: str, target: str) -> tuple[int, bytes]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(ANSWER_S)
             with short_path(self._path) as short:
                 sock.connect(short)
             connection = http.client.HTTPConnection("gateway")
             connection.sock = sock
-            connection.request("GET", target)
+            connection.request(method, target)
             response = connection.getresponse()
             return response.status, response.read(_MOST_BYTES)
+
+
+def _reason(answer: Any) -> str:
+    if not isinstance(answer, dict) or not answer.get("error"):
+        return ""
+    return f"{answer['error']}; expected {answer['expected']}" if answer.get("expected") else str(answer["error"])
 
 
 def find_gateway(folder: Path, given: Path | None) -> ApiClient:

@@ -7,10 +7,29 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from gateway.core.foreign_text import clean, clean_lines
+from gateway.core.log_levels import LEVELS, LOG_LEVELS
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
+PARTS: Final = (
+    "app",
+    "history",
+    "kafka",
+    "opcua",
+    "otlp",
+    "outbox",
+    "pipeline",
+    "publisher",
+    "requests",
+    "security",
+    "settings",
+    "sparkplug",
+    "supervisor",
+    "watchdog",
+    "web",
+)
+"""The parts that log, as `logger=gateway.PART` names them in a line."""
 _LONGEST_FIELD: Final = 2000
 _LONGEST_TRACEBACK: Final = 20_000
 """A line stays below 48 KiB, where journald cuts it in two (journald.conf(5), LineMax=), and the rest is another record."""
@@ -62,12 +81,22 @@ def configure(level: LogLevel, style: LogFormat) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JournalFormatter(formatter) if _is_journal(sys.stderr) else formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    LOG_LEVELS.begin(level.value, PARTS)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        processors=[_only_wanted, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=_gateway_logger,
         cache_logger_on_first_use=False,
     )
+
+
+def _only_wanted(logger: Any, method: str, entry: "EventDict") -> "EventDict":
+    """Drop what is below the level of its part, which may change at any time."""
+    if isinstance(logger, logging.Logger) and not LOG_LEVELS.wants(logger.name, LEVELS.get(method, logging.ERROR)):
+        from structlog import DropEvent
+
+        raise DropEvent
+    return entry
 
 
 def _cleaned(_logger: object, _method: str, entry: "EventDict") -> "EventDict":

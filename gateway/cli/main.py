@@ -46,7 +46,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         configuration.schema,
         configuration.purge,
     ),
-    "Look at the running gateway": (watch.status, watch.top),
+    "Look at the running gateway": (watch.status, watch.top, watch.log_level),
     "First steps": (starting.init, starting.add, starting.templates),
     "Look at devices": (configuration.plan, devices.read, devices.scan, devices.discover, devices.browse),
     "Look at what is sent": (broker.tail, stored.export_history),
@@ -85,7 +85,7 @@ _groups: dict[str, typer.Typer] = {"": app, "cert ": cert.app, "outbox ": stored
 for _prefix, _group in _groups.items():
     for _one in _group.registered_commands:
         assert _one.callback is not None
-        _one.name = {"export_history": "export"}.get(_one.callback.__name__, _one.name)
+        _one.name = {"export_history": "export", "log_level": "log-level"}.get(_one.callback.__name__, _one.name)
         _one.help = _flowing(_one.callback.__doc__ or "")
         _one.epilog = epilog(_prefix + (_one.name or _one.callback.__name__))
         _one.name = _one.name or _one.callback.__name__

@@ -125,6 +125,14 @@ def _delivery(found: dict[str, Any]) -> Text:
     return Text("\n").join(_delivery_lines(found))
 
 
+def _log_line(found: dict[str, Any]) -> str:
+    """Return which parts log at another level than usual, empty for none."""
+    levels = found["log_levels"]
+    own = [f"{part} {level}" for part, level in levels.items() if part not in ("all", "libraries")]
+    changed = [f"all {levels['all']}"] if levels["all"] == "debug" else []
+    return ", ".join(changed + own)
+
+
 def _delivery_lines(found: dict[str, Any]) -> Iterator[Text]:
     outbox = found["outbox"]
     sink = Text(f"{outbox['sink']} ").append(*_CONNECTED[bool(outbox["connected"])])
@@ -140,6 +148,8 @@ def _delivery_lines(found: dict[str, Any]) -> Iterator[Text]:
     if outbox["refused"]:
         line.append(f", the disk refuses: {outbox['refused']}", style="bold red")
     yield line
+    if logged := _log_line(found):
+        yield Text(f"logs: {logged}", style="dim")
     for owner, end_ms in found["certificates"].items():
         days = (end_ms - found["now_ms"]) / 86_400_000
         yield Text(f"certificate of the {owner} ends in {days:.0f} days", style="" if days > 30 else "bold yellow")

@@ -175,7 +175,7 @@ class Publisher:
                 return False
         except NotConnected as error:
             if self._log_throttle.is_due(str(error), "failure"):
-                self._log.warning("sink not connected", reason=str(error))
+                self._log.warning("sink not connected", reason=str(error), **self._log_throttle.repeats)
             self._refusals.record(error, "broker")
             return False
         self._log_throttle.forget("failure")

@@ -100,6 +100,6 @@ class Supervisor:
         reason = str(error) or "connection lost"
         are_logged = [self._sink.report_state(DeviceState(device, "down", reason)) for device in self._source.devices]
         if self._throttle.is_due(reason) and not all(are_logged):
-            self._log.warning("not connected", reason=reason)
+            self._log.warning("not connected", reason=reason, **self._throttle.repeats)
         for device in self._source.devices:
             self._refusals.record(error, self._names, device)

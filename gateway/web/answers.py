@@ -66,6 +66,7 @@ class StatusAnswer:
     certificates: dict[str, int]
     host: dict[str, float]
     links: dict[str, bool]
+    log_levels: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)

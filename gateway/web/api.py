@@ -11,6 +11,7 @@ import numpy as np
 
 from gateway.core.blocks import TagIds
 from gateway.core.foreign_text import without_hidden
+from gateway.core.log_levels import LOG_LEVELS
 from gateway.core.quality import CLASS_NAMES, REASONS
 from gateway.core.tags import Tag
 from gateway.web import answers as a
@@ -64,6 +65,7 @@ class Api:
             certificates=dict(view.certificates()),
             host={name: value for name, (_, value) in self._host.gauges().items()},
             links=dict(self._host.links()),
+            log_levels=LOG_LEVELS.shown(),
         )
 
     async def outbox(self, query: Query) -> a.OutboxAnswer:

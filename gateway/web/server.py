@@ -6,7 +6,6 @@ connections for a bounded time.
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from math import inf
 from pathlib import Path
@@ -16,13 +15,13 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.core.bounded_file import read_bounded
 from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.core.log_throttle import LogThrottle
 from gateway.web.access import AccessRefusals
 from gateway.web.config import WebConfig, split_listen
-from gateway.web.guard import LEAST_TOKEN_CHARACTERS, brings_token, is_foreign, is_known_host
+from gateway.web.credentials import read_token, tls_context
+from gateway.web.guard import brings_token, is_foreign, is_known_host
 from gateway.web.site import Site, error_answer
 from gateway.web.unix_socket import listen_private, remove
 
@@ -40,7 +39,6 @@ _REFUSED_S: Final = 1.0
 _MOST_AHEAD_BYTES: Final = 16 * 1024
 _MOST_AHEAD: Final = 16
 """What a client may send, and how often it may ask, before it is answered."""
-_MOST_TOKEN_BYTES: Final = 4_096
 
 
 def _quiet_logger() -> logging.Logger:
@@ -67,11 +65,16 @@ _LIMITS: Final[dict[str, Any]] = {
 }
 
 
+_Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
 class Door:
     """One way in: its connections, how long each may stay, how many requests it takes a second."""
 
-    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], clock: Clock) -> None:
+    def __init__(self, answer: _Answer, clock: Clock, change: _Answer | None = None) -> None:
+        """Begin without connections. change: answers a POST; None where nothing can be changed."""
         self._answer = answer
+        self._change = change
         self._clock = clock
         self._server: Any = web.Server(self._serve, **_LIMITS)
         self._connections: dict[Any, Connection] = {}
@@ -85,8 +88,10 @@ class Door:
         if (connection := self._connections.get(request.protocol)) is not None:
             connection.begin_request(is_stream=request.path.endswith("/stream"))
         await self._wait_turn()
-        if request.method not in ("GET", "HEAD"):
-            response: web.StreamResponse = error_answer(405, "nothing can be changed here", "GET or HEAD")
+        if request.method == "POST" and self._change is not None and not request.body_exists:
+            response: web.StreamResponse = await self._change(request)
+        elif request.method not in ("GET", "HEAD"):
+            response = error_answer(405, "nothing can be changed here", "GET or HEAD")
             response.headers["Allow"] = "GET, HEAD"
         elif request.body_exists:
             response = error_answer(400, "a question has no body", "a GET without one")
@@ -204,7 +209,8 @@ class WebServer:
             await self._clock.sleep(_RETRY_S)
 
     async def _serve(self) -> None:
-        local, remote = Door(self._site.answer, self._clock), Door(self._guarded, self._clock)
+        local = Door(self._site.answer, self._clock, self._site.change)  # for the own user and root, on this machine
+        remote = Door(self._guarded, self._clock)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._site.stream.run(self._clock.sleep), name="web stream")
             tasks.create_task(self._sweep(local, remote), name="web sweep")
@@ -271,29 +277,3 @@ class WebServer:
                 response.headers["WWW-Authenticate"] = 'Basic realm="gateway", charset="UTF-8"'
                 return response
         return await self._site.answer(request)
-
-
-def read_token(path: Path) -> str:
-    """Return the token of a file, empty when there is none that can be used. Blocks: for a thread."""
-    try:
-        token = read_bounded(path, _MOST_TOKEN_BYTES).decode().strip()
-    except (OSError, ValueError) as error:
-        log.warning("web.token_file cannot be read", file=str(path), reason=getattr(error, "strerror", None) or "no text")
-        return ""
-    if len(token) < LEAST_TOKEN_CHARACTERS:
-        log.warning("web.token_file holds no token", file=str(path), expected=f"{LEAST_TOKEN_CHARACTERS} characters or more")
-        return ""
-    return token
-
-
-def tls_context(config: WebConfig) -> ssl.SSLContext | None:
-    """Return the server's TLS context, None without TLS. Reads files. Raises OSError."""
-    tls = config.tls
-    if tls.cert is None or tls.key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.client_ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.cert, tls.key, password=lambda: "")
-    if tls.client_ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
 
 import orjson
+import structlog
 from aiohttp import web
 from multidict import MultiMapping
 
+from gateway.core.log_levels import LOG_LEVELS
 from gateway.web import metrics
 from gateway.web.answers import ErrorAnswer
 from gateway.web.api import Api
@@ -20,6 +22,8 @@ from gateway.web.page_files import PageFile, read_page
 from gateway.web.query import BadQuery, Query
 from gateway.web.stream import MOST_TAGS, Stream, Viewer, encode
 from gateway.web.view import GatewayView
+
+log = structlog.get_logger("web")
 
 _JSON: Final = "application/json"
 _NO_STORE: Final = {**HEADERS, "Cache-Control": "no-store"}
@@ -63,6 +67,23 @@ class Site:
             return error_answer(bad.status, str(bad), bad.expected)
         except TimeoutError:
             return error_answer(503, f"there is no answer within {_ANSWER_S:g} s", "a smaller question, or a try later")
+
+    async def change(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Change the level at which a part logs: the one thing that can be changed, by commands on this machine."""
+        if request.path != f"{_PREFIX}log-level":
+            return error_answer(404, "there is nothing to change here", f"{_PREFIX}log-level")
+        try:
+            query = Query(request.query)
+            part, level = query.text("part"), query.text("level")
+            query.end()
+            LOG_LEVELS.set(part, level)
+        except BadQuery as bad:
+            return error_answer(bad.status, str(bad), bad.expected)
+        except ValueError as bad:
+            text, _, expected = str(bad).partition("; expected ")
+            return error_answer(400, text, expected)
+        log.warning("log level changed", part=part, to=level)
+        return json_answer({"log_levels": LOG_LEVELS.shown()})
 
     async def _ask(self, path: str, query: Query) -> Any:
         if path.endswith(("/plan", "/configuration", "/history")):

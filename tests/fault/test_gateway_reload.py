@@ -202,19 +202,41 @@ async def test_each_kind_of_mistake_changes_nothing(tmp_path: Path, mosquitto: s
         line.assert_complete()
 
 
+async def _reload_command(config: Path, *more: str) -> tuple[int, str]:
+    """Exit code and all output of `gateway reload`."""
+    command = [sys.executable, "-m", "gateway", "reload", "--config", str(config), *more]
+    done = await asyncio.to_thread(
+        subprocess.run, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, check=False
+    )
+    return done.returncode, done.stdout
+
+
 async def test_a_device_that_does_not_come_up_is_changed_back(tmp_path: Path, mosquitto: str) -> None:
     """Only that device; another change of the same reload stays."""
     async with plant(tmp_path, mosquitto, root=EVERY_WINDOW + "reload: {confirm: 3s}\n") as line:
         url = line.devices[1].url
-        line.edit("d1", url, f"tcp://127.0.0.1:{free_port()}")
+        away = free_port()
+        line.edit("d1", url, f"tcp://127.0.0.1:{away}")
         line.edit("d2", "interval: 200ms", "interval: 100ms")
-        assert (await line.reload())["result"] == "applied"
-        await until(lambda: line.reloads()[-1]["result"] == "rolled_back", 60, line.gateway.log)
+        code, output = await _reload_command(line.gateway.config)
+        assert code == 1, output
+        assert "d1 did not come up: " in output
+        assert output.rstrip().endswith("changed back")
+        await until(lambda: line.reloads() and line.reloads()[-1]["result"] == "rolled_back", 60, line.gateway.log)
+        assert line.reloads()[0]["result"] == "applied"
         found = line.reloads()[-1]
         assert found["problem"].startswith("d1 did not come up: ")
         assert found["changes"] == ["d1 is changed: url"]
         await line.until_samples("d1", 5)
         await line.until_samples("d2", 10)
+        line.edit("d1", f"tcp://127.0.0.1:{away}", url)
+        line.edit("d1", "interval: 200ms", "interval: 300ms")
+        code, output = await _reload_command(line.gateway.config)
+        assert code == 0, output
+        assert "confirmed: configuration" in output
+        code, output = await _reload_command(line.gateway.config, "--no-wait")
+        assert code == 0, output
+        assert "nothing differs" in output
         assert line.gateway.terminate() == 0
         line.assert_no_gap("d0")
         line.assert_complete()

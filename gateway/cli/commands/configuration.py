@@ -41,14 +41,18 @@ def reload(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what differs from the configuration that ran last.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option(help="Wait until the changed devices are read, or are changed back (reload.confirm).")
+    ] = True,
 ) -> None:
     """Have the running gateway take the changed configuration, device by device, and print what came of it.
 
-    Exit codes: 0 when it was taken, or with --dry-run could be; 1 when not; 2 when the configuration cannot be used.
+    Exit codes: 0 when it was taken, or with --dry-run could be; 1 when not, or when it was changed back; 2 when the
+    configuration cannot be used.
     """
     from gateway.cli.reload import reload_gateway, show_difference
 
-    exit_with(lambda: (show_difference if dry_run else reload_gateway)(config))
+    exit_with(lambda: show_difference(config) if dry_run else reload_gateway(config, wait=wait))
 
 
 def purge(

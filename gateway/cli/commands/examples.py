@@ -8,6 +8,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "run": ("gateway run --config myplant",),
     "reload": ("gateway reload --config myplant", "gateway reload --dry-run --config myplant"),
     "purge": ("gateway purge --config myplant",),
+    "log-level": ("gateway log-level", "gateway log-level opcua debug", "gateway log-level all info"),
     "status": ("gateway status --config myplant",),
     "top": ("gateway top --config myplant", "gateway top --tags oil"),
     "schema": ("gateway schema > gateway.schema.json", "gateway schema --devices > device.schema.json"),

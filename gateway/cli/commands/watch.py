@@ -1,4 +1,4 @@
-"""Commands that look at a running gateway: status, top."""
+"""Commands that look at a running gateway: status, top, log-level."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,3 +42,20 @@ def top(
     from gateway.cli.status import top as show_top
 
     exit_with(lambda: show_top(config, socket, interval, tags))
+
+
+def log_level(
+    part: Annotated[
+        str, typer.Argument(metavar="[PART]", show_default=False, help="A part (logger=gateway.PART), libraries, or all.")
+    ] = "",
+    level: Annotated[str, typer.Argument(metavar="[LEVEL]", show_default=False, help="debug, info, warning or error.")] = "",
+    config: ConfigDir = DEFAULT_CONFIG,
+    socket: Socket = None,
+) -> None:
+    """Show what the running gateway logs, or change it until it is started again: gateway log-level opcua debug.
+
+    Exit codes: 0, 2 when no gateway runs, or there is no such part or level.
+    """
+    from gateway.cli.log_level import log_level as change_level
+
+    exit_with(lambda: change_level(config, socket, part, level))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
+from gateway.cli.logs import PARTS
 from gateway.cli.main import app
+from gateway.core.log_levels import LEVELS, LOG_LEVELS
 from tests.support.web_client import serving
 from tests.support.web_view import fake_plant
 
@@ -49,6 +51,27 @@ async def test_the_socket_beside_the_outbox_is_found_by_the_configuration(tmp_pa
     async with serving(fake_plant(interval_ns=0).view(), tmp_path):
         assert (await _run("status", "--config", str(tmp_path))).exit_code == 0
         assert (await _run("top", "--config", str(tmp_path / "nowhere"), "--socket", "/nonexistent")).exit_code == 2
+
+
+async def test_log_levels_are_shown_and_changed_through_the_socket_only(tmp_path: Path) -> None:
+    LOG_LEVELS.begin("info", PARTS)
+    async with serving(fake_plant(interval_ns=0).view(), tmp_path) as served:
+        socket = ("--socket", str(served.socket))
+        result = await _run("log-level", *socket)
+        assert result.exit_code == 0, result.output
+        assert result.output.split() == ["part", "level", "all", "info", "libraries", "warning"]
+        result = await _run("log-level", "opcua", "debug", *socket)
+        assert result.exit_code == 0, result.output
+        assert LOG_LEVELS.wants("gateway.opcua", LEVELS["debug"])
+        assert "logs: opcua debug" in (await _run("status", *socket)).output
+        result = await _run("log-level", "modem", "debug", *socket)
+        assert result.exit_code == 2
+        assert "'modem' is no part; expected all, libraries, app" in " ".join(result.output.split())
+        url = f"{served.url}/api/v1/log-level?part=all&level=debug"
+        async with served.http.post(url) as response:
+            assert response.status == 405
+        assert LOG_LEVELS.shown()["all"] == "info"
+    LOG_LEVELS.begin("info")
 
 
 async def test_a_gateway_that_stands_still_is_red(tmp_path: Path, monkeypatch) -> None:

@@ -34,3 +34,17 @@ def test_keys_without_end_do_not_fill_memory():
         throttle.is_due("a", key)
     assert len(throttle._last) <= 10_000
     assert not throttle.is_due("a", 20_000)
+
+
+def test_what_was_left_out_is_counted_in_the_line_that_comes_next():
+    clock = ManualClock()
+    throttle = LogThrottle(clock)
+    assert throttle.is_due("a")
+    assert throttle.repeats == {}
+    for _ in range(7):
+        throttle.is_due("a")
+    clock.set_forward(REMIND_S)
+    assert throttle.is_due("a")
+    assert throttle.repeats == {"repeated": 7}
+    assert throttle.is_due("b")
+    assert throttle.repeats == {}
