@@ -122,8 +122,16 @@ class DetectionConfig(ConfigModel):
 class PublishConfig(ConfigModel):
     """What is sent upstream."""
 
-    windows: Literal["changed", "all"] = "changed"
-    """`changed`: report by exception (deadband, quality change, max_silence). `all`: every window that has samples."""
+    windows: Literal["changed", "all", "anomalous", "none"] = "changed"
+    """`changed`: report by exception (deadband, quality change, max_silence). `all`: every window that has samples.
+    `anomalous`: only around alarms and anomalies. `none`: no windows. Summaries, events and values come in any case."""
+    around: Literal["device", "tag"] = "device"
+    """With `windows: anomalous`: around an event of a tag all tags of its device are sent, or only that tag."""
+    pre_trigger: Annotated[int, duration_ns("0s", "1h"), DURATION_SCHEMA] = default("10s")
+    """With `windows: anomalous`: so long before the event windows are sent as well, as far as 250,000 rows reach (windows
+    times tags, 110 bytes each)."""
+    post_trigger: Annotated[int, duration_ns("0s", "1h"), DURATION_SCHEMA] = default("10s")
+    """With `windows: anomalous`: so long after its end windows go on."""
     summaries: bool = True
     """One message a minute and device with the merged statistics of all its tags."""
     stats: Annotated[int, duration_ns("1s", "7d"), DURATION_SCHEMA] = default("60s")
