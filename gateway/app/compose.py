@@ -79,6 +79,7 @@ class GatewayParts:
                 self._record,
                 self._layout_services,
                 self.past,
+                self._refresh_alarms,
             ),
         )
         self.outbox = self.uplinks.outbox
@@ -115,7 +116,8 @@ class GatewayParts:
 
     def stats(self) -> dict[str, float | str]:
         """Return counts since the start, what waits, days until certificates end."""
-        return {**self.uplinks.stats(), **self.certificates.days_left()}
+        alarms = self.chain.alarms.figures(self.clock.now_ns())
+        return {**self.uplinks.stats(), **self.certificates.days_left(), **alarms}
 
     def running(self, source: Source, settings: Settings | None = None) -> RunningSource:
         """Return a source of the present settings, or of others, as it is run."""
@@ -179,6 +181,9 @@ class GatewayParts:
         stats = self.outbox.stats
         return (stats.refused, stats.memory_since_ms) if stats.refused else None
 
+    def _refresh_alarms(self) -> None:
+        self.chain.alarms.refresh()
+
     def _record(self, event: Event) -> None:
         self.pipeline.event_log.record(event)
 
@@ -199,4 +204,5 @@ def _stages(settings: Settings, now_ns: int, observer: DataObserver) -> StageCha
         DETECTORS,
         settings.formulas,
         observer,
+        root.alarms,
     )
