@@ -12,12 +12,14 @@ from gateway.layouts.device.plugin import DevicePlugin
 from gateway.layouts.platform.plugin import PlatformPlugin
 from gateway.layouts.sparkplug.plugin import SparkplugPlugin
 from gateway.layouts.tag.plugin import TagPlugin
+from gateway.sinks.influx.plugin import InfluxPlugin
 from gateway.sinks.kafka.plugin import KafkaPlugin
 from gateway.sinks.mqtt.plugin import MqttPlugin
 from gateway.sinks.postgres.plugin import PostgresPlugin
 from gateway.sources.modbus.plugin import ModbusPlugin
 from gateway.sources.opcua.plugin import OpcUaPlugin
 from gateway.stages.detectors.ewma import EwmaPlugin
+from gateway.stages.detectors.own_range.detector import OwnRangePlugin
 
 _SOURCES: Final[tuple[Plugin, ...]] = (
     ModbusPlugin(),
@@ -28,6 +30,7 @@ _SINKS: Final[tuple[SinkPlugin, ...]] = (
     MqttPlugin(),  # the first one is used where gateway.yaml has no section of any
     KafkaPlugin(),
     PostgresPlugin(),
+    InfluxPlugin(),
 )
 
 _LAYOUTS: Final[tuple[LayoutPlugin, ...]] = (
@@ -46,7 +49,7 @@ SINKS: Final[dict[str, SinkPlugin]] = {plugin.name: plugin for plugin in _SINKS}
 LAYOUTS: Final[dict[str, LayoutPlugin]] = {plugin.name: plugin for plugin in _LAYOUTS}
 """Layouts by the value of `publish.layout`."""
 
-_DETECTORS: Final[tuple[AnyDetectorPlugin, ...]] = (EwmaPlugin(),)
+_DETECTORS: Final[tuple[AnyDetectorPlugin, ...]] = (OwnRangePlugin(), EwmaPlugin())
 
 DETECTORS: Final[dict[str, AnyDetectorPlugin]] = {plugin.name: plugin for plugin in _DETECTORS}
 """Detectors by their name in the list `anomaly:` of a tag."""

@@ -114,6 +114,18 @@ def postgres() -> Path:
 
 
 @pytest.fixture(scope="session")
+def influxd() -> str:
+    """Path of InfluxDB 1. Absent: skipped at home, an error in CI."""
+    return shutil.which("influxd") or absent("influxd (make test installs it where it can)")
+
+
+@pytest.fixture(scope="session")
+def victoria() -> str:
+    """Path of VictoriaMetrics. Absent: skipped at home, an error in CI."""
+    return shutil.which("victoria-metrics") or absent("victoria-metrics (make test installs it where it can)")
+
+
+@pytest.fixture(scope="session")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that puts a process on a disk under test. Absent a compiler: skipped at home, an error in CI."""
     library = disk_under_test.compiled(tmp_path_factory.mktemp("disk"))

@@ -52,6 +52,15 @@ if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
         failed "postgresql is missing: apt install postgresql (its tests are skipped)"
     fi
 fi
+if ! { command -v influxd && command -v victoria-metrics; } >/dev/null; then
+    say "installing influxdb and victoria-metrics"
+    if apt_install --no-install-recommends influxdb victoria-metrics; then
+        command -v systemctl >/dev/null && $as_root systemctl disable --now influxdb victoria-metrics >/dev/null 2>&1
+        :
+    else
+        failed "influxdb or victoria-metrics is missing (their tests are skipped)"
+    fi
+fi
 if ! command -v chromium >/dev/null; then
     say "installing chromium"
     apt_install chromium || failed "chromium is missing: apt install chromium (the page's tests are skipped)"

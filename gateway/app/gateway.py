@@ -22,6 +22,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Unsaved
 from gateway.core.events.gateway import ConfigurationLoaded, UncleanStop
 from gateway.outbox.records import PreviousBoot
+from gateway.runtime.more_time import MoreTime
 from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
@@ -53,7 +54,8 @@ class Gateway:
         offline_s, close_s: the longest wait in a stop, for the brokers to take the last messages and for each part to end.
         """
         parts = self.parts
-        await parts.outbox.open()
+        with MoreTime(notifier, "opening the outbox"):  # a new sink may begin with a large backlog
+            await parts.outbox.open()
         orderly = False
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -73,9 +75,7 @@ class Gateway:
                 beside += [tasks.create_task(one, name=name) for name, one in views.items()]
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 notifier.send("READY=1")
-                log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
-                for one in parts.uplinks.all:
-                    log.info("outbox", file=str(one.file), waiting=one.outbox.stats.messages)
+                self._log_start()
                 await stop.wait()
                 notifier.send("STOPPING=1")
                 log.info("stopping")
@@ -95,6 +95,11 @@ class Gateway:
         if parts.outbox.unsaved:
             raise Unsaved(f"{parts.outbox.unsaved} messages are lost")
         log.info("stopped")
+
+    def _log_start(self) -> None:
+        log.info("running", boot=self.parts.boot, config=self.settings.hash, version=__version__)
+        for one in self.parts.uplinks.all:
+            log.info("outbox", file=str(one.file), waiting=one.outbox.stats.messages)
 
     async def _save_state(self, most_s: float) -> None:
         """Keep what stages have learnt; a disk that does not answer is left to itself."""

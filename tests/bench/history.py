@@ -21,7 +21,7 @@ from tests.bench.figures import Bench, Figure
 _S = 1_000_000_000
 _TAGS, _PER = 10_000, 100
 _T0 = 1_700_000_000 * _S
-_KINDS = ("quantised", "float32 noise", "float64 noise")
+_KINDS = ("quantised", "float32 noise", "mixed", "float64 noise")
 
 
 def _values(kind: str, tags: int, times: int, seed: int = 1) -> NDArray[np.float64]:
@@ -32,7 +32,15 @@ def _values(kind: str, tags: int, times: int, seed: int = 1) -> NDArray[np.float
         drift: NDArray[np.float64] = np.rint((base + rng.normal(0, 0.3, (times, tags)).cumsum(axis=0)) * 10) / 10
         return drift
     noise = rng.normal(100, 1, (times, tags))
+    if kind == "mixed":  # of each device half of the tags are quantised, in turn with float32
+        noise[:, ::2] = _values("quantised", tags, times, seed)[:, ::2]
+        noise[:, 1::2] = noise[:, 1::2].astype(np.float32)
+        return noise
     return noise.astype(np.float32).astype(np.float64) if kind == "float32 noise" else noise
+
+
+def _suffix(kind: str) -> str:
+    return {"quantised": "", "float64 noise": "_noise", "float32 noise": "_float32"}.get(kind, f"_{kind}")
 
 
 def _blocks(kind: str, times: int) -> Iterator[SampleBlock]:
@@ -61,7 +69,7 @@ def _samples() -> Iterator[Figure]:
             historian.samples(block)
         chunk = seal(HistoryColumns.joined(historian._samples.take(), ("value",)))
         took = time.process_time() - begin
-        suffix = "" if kind == "quantised" else "_noise" if kind == "float64 noise" else "_float32"
+        suffix = _suffix(kind)
         on = f"{kind}, 10,000 tags x {seconds} s in blocks of 100 rows, times with jitter"
         aim = {"": "<= 1.0", "_noise": "<= 6.5"}.get(suffix, "")
         yield Figure(f"historian_bytes_per_sample{suffix}", len(chunk.data) / chunk.rows, "B", on, aim)
@@ -94,7 +102,7 @@ def _columns(block: SampleBlock) -> HistoryColumns:
 def _spans() -> Iterator[Figure]:
     """What minutes and ten minutes of 10,000 tags take in 35 days."""
     tags, minutes = 1_000, 60
-    for kind in ("quantised", "float64 noise"):
+    for kind in _KINDS:
         seconds = _values(kind, tags, minutes * 60).T.reshape(tags, minutes, 60)
         folded = [f(axis=2).ravel() for f in (seconds.min, seconds.max, seconds.mean)]
         folded.append(np.full(tags * minutes, 60.0))
@@ -109,7 +117,7 @@ def _spans() -> Iterator[Figure]:
         chunks = [seal(shortened(part)) for part in by_ten]
         each = sum(len(chunk.data) for chunk in chunks) / len(columns)
         gib = 10_000 * 35 * 1440 / 2**30
-        suffix = "" if kind == "quantised" else "_noise"
+        suffix = _suffix(kind)
         on = f"{kind}: minimum, maximum, mean, count, quality"
         yield Figure(f"historian_bytes_per_minute{suffix}", each, "B", on)
         yield Figure(f"historian_minutes_35d_gib{suffix}", each * gib, "GiB", f"10,000 tags, {kind}")

@@ -19,6 +19,7 @@ from gateway.core.ports.sink import Ending, Sink
 from gateway.core.ports.sink_plugin import SinkServices
 from gateway.plugins import SINKS
 from tests.contract.opening import open_is_cancellable, refused_open_says_why
+from tests.support.influx import Influx1
 from tests.support.kafka import Kafka
 from tests.support.layout import PlainLayout
 from tests.support.mosquitto import Mosquitto
@@ -45,7 +46,7 @@ class Stand:
 NUMBERS = count(1)
 
 
-def delivery(payload: bytes = b"{}", topic: str = "gw/d/window") -> Delivery:
+def delivery(payload: bytes = b'{"ts":1,"tags":{"t":{"n":1}}}', topic: str = "gw/d/window") -> Delivery:
     number = next(NUMBERS)
     return Delivery(number, Message(topic, "b", number, Lane.WINDOW, 0, 0, payload), live=True)
 
@@ -135,12 +136,41 @@ async def postgres_stand(request: pytest.FixtureRequest, folder: Path) -> AsyncI
         await sink.close()
 
 
+@pytest.fixture(scope="module")
+def lines(influxd: str) -> Iterator[Influx1]:
+    """A server for the whole file, with a field that is a text there and a number here."""
+    server = Influx1(influxd)
+    server.start_now()
+    server.write('gateway_window used="a text" 1000000')
+    yield server
+    server.kill()
+
+
+@asynccontextmanager
+async def influx_stand(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Stand]:
+    server = request.getfixturevalue("lines")
+    async with Proxy(server.port) as proxy:
+
+        def refuse() -> None:
+            proxy.refuse = True
+            proxy.cut()
+
+        def mend() -> None:
+            proxy.refuse = False
+
+        sink = _built("influx", version=1, url=f"http://127.0.0.1:{proxy.port}", timeout="1s")
+        impossible = delivery(b'{"ts":1,"tags":{"t":{"used":4}}}')
+        yield Stand(sink, refuse, refuse, impossible, mend)
+        await sink.close()
+
+
 STANDS: dict[str, Callable[[pytest.FixtureRequest, Path], Stands]] = {
     "fake": fake_stand,
     "mqtt 5": partial(mqtt_stand, version="5"),
     "mqtt 3.1.1": partial(mqtt_stand, version="3.1.1"),
     "kafka": kafka_stand,
     "postgres": postgres_stand,
+    "influx": influx_stand,
 }
 
 

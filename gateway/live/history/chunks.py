@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.quality import USABLE_FROM
-from gateway.live.history.columns import SPANS, HistoryColumns, decode, encode
+from gateway.live.history.columns import SPANS, HistoryColumns
+from gateway.live.history.frames import decode, encode, in_steps
 
 FRAME_ROWS: Final = 16_384
 FRAME_TYPE: Final = np.dtype(
@@ -56,12 +57,10 @@ def seal(columns: HistoryColumns) -> Chunk:
     if (keys[1:] < keys[:-1]).any():
         columns = columns.take(np.argsort(keys, kind="stable"))
     places, parts = [], []
-    for start in range(0, len(columns), FRAME_ROWS):
-        rows = columns.take(slice(start, start + FRAME_ROWS))
-        data = encode(rows)
+    for rows, data in encode(columns, FRAME_ROWS):
         parts.append(data)
-        times = int(rows.time.min()), int(rows.time.max())
-        places.append((int(rows.series[0]), int(rows.series[-1]), *times, len(rows), len(data)))
+        series, time = columns.series[rows], columns.time[rows]
+        places.append((int(series[0]), int(series[-1]), int(time.min()), int(time.max()), time.size, len(data)))
     return Chunk(np.array(places, FRAME_TYPE), b"".join(parts))
 
 
@@ -88,13 +87,10 @@ def rows_of(data: bytes | memoryview, names: tuple[str, ...], series: Series, be
 
 
 def shortened(columns: HistoryColumns) -> HistoryColumns:
-    """Return spans with means of float32 where that misses them by less than a thousandth of their range."""
-    mean = columns.values["mean"]
-    with np.errstate(over="ignore", invalid="ignore"):
-        short = mean.astype(np.float32).astype(np.float64)
-        short = np.clip(short, columns.values["min"], columns.values["max"])
-        close = np.abs(short - mean) <= (columns.values["max"] - columns.values["min"]) / 1000
-    values = {**columns.values, "mean": np.where(close, short, mean)}
+    """Return spans with each mean at the nearest of 510 steps from minimum to maximum, less than a thousandth away."""
+    low, high, mean = (columns.values[name] for name in ("min", "max", "mean"))
+    _, short = in_steps(low, high, mean)
+    values = {**columns.values, "mean": np.where(np.isfinite(short) & (low <= mean) & (mean <= high), short, mean)}
     return HistoryColumns(columns.series, columns.time, columns.quality, values)
 
 

@@ -30,7 +30,8 @@ Kind = Literal["samples", "minutes", "ten_minutes"]
 KINDS: Final[tuple[Kind, ...]] = ("samples", "minutes", "ten_minutes")
 _NAME: Final = re.compile(r"(samples|minutes|ten_minutes)-(\d{12})\.gwh")
 _LARGEST_SEGMENT: Final = 64 * 2**20
-_SMALLEST_SEGMENT: Final = 2**20
+_SMALLEST_SEGMENT: Final = 2**18
+"""Three of them are within the 5 % of the smallest ceiling that samples always have."""
 MOST_SEGMENTS: Final = 5_000
 """Files of one kind: each start begins a new one."""
 

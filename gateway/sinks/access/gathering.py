@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.errors import GatewayError, NotConnected
+from gateway.core.errors import GatewayError, NotConnected, Permanent, Retryable
 from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.sinks.access.outcome import end
@@ -39,13 +39,14 @@ class Gathering:
         self._waiting: deque[Pending] = deque()
         self._flying: dict[asyncio.Future[None], Pending] = {}
         self._bytes = 0
-        self._is_live = False
+        self._is_live = self._has_accepted = False
         self._changed = asyncio.Event()
         self._filled = asyncio.Event()
 
     def begin(self) -> None:
         """Take messages from now on."""
         self._is_live = True
+        self._has_accepted = False
         self._changed.set()
 
     def end(self, reason: str) -> None:
@@ -74,6 +75,19 @@ class Gathering:
         self._waiting.append(pending)
         self._filled.set()
         return outcome
+
+    def accepted(self, pending: Pending) -> None:
+        """End a message: it has arrived."""
+        self._has_accepted = True
+        pending.end(None)
+
+    def refused(self, pending: Pending, reason: str, *, is_partly: bool = False) -> None:
+        """End a message that is not taken: for good, or for now where nothing was taken on this connection yet.
+
+        That says more about the far end than about the message. is_partly: some of its rows were taken.
+        """
+        self._has_accepted |= is_partly
+        pending.end(Permanent(reason) if self._has_accepted else Retryable(reason))
 
     async def next(self) -> list[Pending]:
         """Return the next batch, at least one message; waits for it. Cancelled, it takes none."""

@@ -18,7 +18,15 @@ from gateway.sinks.postgres.guard import GuardedLoop
 from gateway.sinks.postgres.tables import TABLES, Tables
 
 _CLOSE_S: Final = 1.0
-_MALFORMED: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError, ValueError, LookupError, TypeError, AssertionError)
+_MALFORMED: Final = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AssertionError,
+    AttributeError,
+)
 """Raised by asyncpg for a connection that has ended, and for what is not as the protocol says."""
 
 

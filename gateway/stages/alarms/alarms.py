@@ -105,6 +105,10 @@ class Alarms:
         """Have every active alarm said again soon, but not more often than once a minute: a new reader may be there."""
         self._wants_refresh = True
 
+    def tags_active(self) -> Rows:
+        """Return the tags of active alarms."""
+        return self.machine.conditions.tag[self.active]
+
     def announced(self, time_ns: int) -> list[LimitAlarm]:
         """Return every active alarm once more, without a value: after a restart."""
         rows = np.flatnonzero(self.active & ~self._is_shelved(time_ns))

@@ -13,28 +13,13 @@ from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.sources.opcua.client.link import Link
 from gateway.sources.opcua.client.session import AsyncuaSession, connect, join, open_link
 from gateway.sources.opcua.config.device import OpcUaDevice
+from gateway.sources.opcua.config.shared_session import session_key
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.node_names import KeptNodeNames, NodeNames
 from gateway.sources.opcua.port.session import Connect
 
 ALONE_S: Final = 600.0
 """So long a device has a connection of its own after a shared one has ended too soon."""
-_SAME: Final = (
-    "url",
-    "timeout",
-    "session_timeout",
-    "username",
-    "password",
-    "plain_password",
-    "user_certificate",
-    "user_key",
-    "security",
-    "security_mode",
-    "check_host",
-    "accept",
-    "pki",
-)
-"""What devices have in common that share a session: everything that a link reads of its configuration but the name."""
 
 
 class _Place:
@@ -60,7 +45,7 @@ class LinkPool:
 
         What has failed while somebody waited for it has failed for him as well. timeout: of a link that is opened.
         """
-        place = self._places.setdefault(tuple(getattr(config, key) for key in _SAME), _Place())
+        place = self._places.setdefault(session_key(config), _Place())
         asked_s = clock.monotonic()
         async with place.opening:
             if place.failed_s > asked_s:

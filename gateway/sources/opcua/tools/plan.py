@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from gateway.core.plural import counted
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.config.shared_session import sharing
 from gateway.sources.opcua.port.units import range_text
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.item_map import ItemMap
@@ -19,13 +20,17 @@ def plan(entries: Sequence[DeviceEntry]) -> list[str]:
     Per device: address, subscription or reads with item counts and intervals, a warning where samples would be lost, and
     which tag is which node as long as there are few.
     """
-    return [line for entry in entries for line in _device_lines(entry.config, entry.tags)]
+    devices = [entry.config for entry in entries]
+    return [line for entry in entries for line in _device_lines(entry.config, entry.tags, sharing(entry.config, devices))]
 
 
-def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
+def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag], shares_with: Sequence[str]) -> list[str]:
     who = f"user {device.username}" if device.username is not None else "anonymous"
     lines = [f"{device.name}: OPC UA {device.url}, {who}, security {device.security}"]
     lines += [f"  or {url}" for url in device.urls]
+    if device.share_session:
+        more = f" and {len(shares_with) - _LISTED} more" if len(shares_with) > _LISTED else ""
+        lines.append(f"  session shared with {', '.join(shares_with[:_LISTED]) or 'no other device'}{more}")
     lines += [f"  browse {one.root}: {', '.join(one.include)}; found tags are among those below" for one in device.browse]
     items = ItemMap(device, tags).items
     intervals = sorted({item.publishing_ns for item in items})

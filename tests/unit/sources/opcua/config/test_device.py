@@ -36,6 +36,7 @@ def test_the_port_is_written_out(given, kept):
     ("keys", "word"),
     [
         ({"url": "http://plc:4840"}, "expected opc.tcp://HOST"),
+        ({"share_session": True, "urls": ["opc.tcp://b"]}, "expected share_session without urls"),
         ({"silence": "400ms"}, "silence is shorter than two intervals; expected more"),
         ({"history_most": "0s"}, "expected 1s to 30d"),
         ({"clock_tolerance": "25h"}, "expected 0s to 1d"),

@@ -1,0 +1,1 @@
+"""The sink `influx`: messages as line protocol over HTTP."""
