@@ -21,6 +21,7 @@ from gateway.core.ports.outbox import MessageQueue
 from gateway.core.ports.requests import PastRequests, RequestCounters
 from gateway.core.ports.sink import Certificate, Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
+from gateway.encoding.columns import in_style
 from gateway.encoding.encoder import Encoder
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.streams import stream_of
@@ -192,7 +193,7 @@ class Uplinks:
         scope = settings.layout_scopes[settings.root.all_sinks.index(sink)]
         layout = build_layout(scope, services.layout_services(settings, file))
         board = services.board.feed() if label else services.board
-        built_into = SinkServices(settings.root.name, layout, board, services.clock, label, services.past)
+        built_into = SinkServices(settings.root.name, layout, board, services.clock, label, services.past, _document)
         found = sink.plugin.build(sink.config, built_into)
         policy = sink.plugin.policy(sink.config, services.clock.monotonic())
         publisher = Publisher(found, outbox, services.clock, policy, report=services.report, name=label)
@@ -232,3 +233,8 @@ def _counts(publisher: Publisher, outbox: Outbox) -> dict[str, int]:
         "released": publisher.released,
         "waiting": outbox.stats.messages,
     }
+
+
+def _document(message: Message) -> bytes:
+    """Return a message as JSON with an object per tag."""
+    return in_style(message.payload, message.topic, columns=False)

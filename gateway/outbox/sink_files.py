@@ -1,11 +1,13 @@
 """Which file holds what waits for which sink, when there are several: `<outbox.path>.sinks`."""
 
-import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import orjson
 
 from gateway.core.bounded_file import read_bounded
 from gateway.core.private_files import write_private
@@ -13,6 +15,7 @@ from gateway.outbox.files import sync_folder
 
 _SUFFIX: Final = ".sinks"
 _MOST_BYTES: Final = 2**16
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _MARK: Final = "@"
 """Between the name of the first file and that of a sink; no file that SQLite or the outbox makes beside one has it."""
 
@@ -81,9 +84,9 @@ def read_files(path: Path, first: str) -> SinkFiles:
     """
     fault = "two sinks have one file, or one that lies elsewhere"
     try:
-        body = json.loads(read_bounded(index_file(path), _MOST_BYTES))
+        body = orjson.loads(read_bounded(index_file(path), _MOST_BYTES))
         files = {str(name): str(file) for name, file in body["files"].items()}
-        if all(Path(file).name == file for file in files.values()) and len(set(files.values())) == len(files):
+        if all(_is_ours(path, *one) for one in files.items()) and len(set(files.values())) == len(files):
             return SinkFiles(files, frozenset(map(str, body["filling"])))
     except (FileNotFoundError, NotADirectoryError):
         fault = ""
@@ -94,8 +97,7 @@ def read_files(path: Path, first: str) -> SinkFiles:
 
 def write_files(path: Path, known: SinkFiles) -> None:
     """Write which files there are, whole or not at all, to stay. Blocks. Raises OSError."""
-    text = json.dumps({"files": dict(known.files), "filling": sorted(known.filling)})
-    write_private(index_file(path), text.encode())
+    write_private(index_file(path), orjson.dumps({"files": dict(known.files), "filling": sorted(known.filling)}))
     sync_folder(path)
 
 
@@ -136,6 +138,14 @@ def _free(path: Path, name: str, taken: Iterable[str], *, may_be_first: bool) ->
     return file
 
 
+def _is_ours(path: Path, name: str, file: str) -> bool:
+    """Return whether a line of the index is one that `assign` makes: nobody else's file is opened or deleted."""
+    is_beside = (
+        file.startswith(f"{path.stem}{_MARK}") and file.endswith(path.suffix) and "/" not in file and file.isprintable()
+    )
+    return bool(_NAME.fullmatch(name)) and (file == path.name or is_beside)
+
+
 def _found(path: Path, first: str) -> dict[str, str]:
     """Return the files that are there, by the sinks that their names name."""
     try:
@@ -146,6 +156,6 @@ def _found(path: Path, first: str) -> dict[str, str]:
     begin, end = f"{path.stem}{_MARK}", path.suffix
     for one in there:
         name = one[len(begin) : len(one) - len(end)] if one.startswith(begin) and one.endswith(end) else ""
-        if name and _MARK not in name and "." not in name:
+        if _NAME.fullmatch(name):
             files[name] = one
     return files

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.core.events.delivery import OutboxStateChanged, SinkListChanged
 from gateway.core.messages import Lane, Message
 from gateway.outbox.records import Change
-from gateway.outbox.sink_files import SinkName, index_file
+from gateway.outbox.sink_files import SinkFiles, SinkName, index_file, read_files, write_files
 from tests.support.network import until
 from tests.support.outbox_parts import Rig, message
 from tests.support.outbox_set import SetRig
@@ -242,3 +242,17 @@ async def test_watermarks_stay_in_the_first_file_whoever_has_it(tmp_path: Path) 
         found = rig.outbox.watermarks.load("press")
         assert found is not None
         assert (found.value, found.is_certain) == (b"17", True)
+
+
+async def test_a_copy_that_was_cut_short_begins_again(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    async with SetRig(path, ("a",), "b0") as rig:
+        for seq in range(1, 41):
+            rig.outbox.put(message(seq, boot="b0"))
+    async with Rig(tmp_path / "o@n.db", "b0") as half:
+        for seq in range(1, 6):
+            half.outbox.put(message(seq, boot="b0"))
+    write_files(path, SinkFiles({"a": "o.db", "n": "o@n.db"}, frozenset({"n"})))
+    async with SetRig(path, ("a", SinkName("n", begins_with_backlog=True)), "b1") as rig:
+        assert seqs(await rig.drain("n")) == list(range(1, 41))
+        assert not read_files(path, "mqtt").filling

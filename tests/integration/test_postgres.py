@@ -9,14 +9,22 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from gateway.app.uplinks import _document as document_of_rows
+from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.core.ports.sink import Sink
+from gateway.core.ports.sink_plugin import SinkServices
+from gateway.encoding.columns import columns_of
+from gateway.layouts.device.layout import DeviceLayout
+from gateway.plugins import SINKS
 from tests.support.gateway import ROOT
 from tests.support.mosquitto import Authority
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.sink_stand import build, delivery, put, served
+from tests.support.status import FakeStatus
 
 _numbers = count()
 GOOD = {"n": 5, "good": 5, "min": 1.5, "max": 1e308, "mean": 0.1, "std": 0.25, "first": 2.0, "last": 5e-324, "q": "good"}
@@ -202,3 +210,18 @@ async def test_the_queries_of_the_page_run(stand: Stand) -> None:
     assert len(queries) >= 3
     for query in queries:
         assert await stand.rows(query), query
+
+
+async def test_windows_that_are_stored_as_columns_become_the_same_rows(stand: Stand) -> None:
+    gone = {key: value for key, value in BAD.items() if key != "last_ts"} | {"last": None}
+    body = columns_of(orjson.loads(delivery({"dur": 1000, "tags": {"oil": GOOD, "slide": gone}}).message.payload))
+    assert body is not None
+    columns = delivery(orjson.dumps(body))
+    url = f"postgresql://127.0.0.1:{stand.server.port}/{stand.database}"
+    plugin = SINKS["postgres"]
+    config = plugin.config_model.model_validate({"url": url, "password": PASSWORD})
+    services = SinkServices("gw", DeviceLayout(), FakeStatus(), SystemClock(), document=document_of_rows)
+    async with served(plugin.build(config, services)) as sink:
+        assert await put(sink, columns) == [None]
+    found = await stand.rows("SELECT tag, mean, reason FROM gateway_windows ORDER BY tag")
+    assert [tuple(row) for row in found] == [("oil", 0.1, None), ("slide", None, "not_connected")]

@@ -1,15 +1,21 @@
 """The port of a kind of sink, as `plugins.py` lists it and `settings`, `app` and `cli` use it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from gateway.core.clock import Clock
 from gateway.core.config_types import ConfigModel
+from gateway.core.messages import Message
 from gateway.core.ports.layout import Layout
 from gateway.core.ports.requests import PastRequests
 from gateway.core.ports.sink import Sink, StatusFeed, Subscriber
+
+
+def stored_document(message: Message) -> bytes:
+    """Return a message's payload as it is stored."""
+    return message.payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class SinkServices:
     """The sink's own name where the gateway has several, which differ by it; empty for the only one."""
     past: PastRequests | None = None
     """Answers questions for the past; None where nobody can."""
+    document: Callable[[Message], bytes] = stored_document
+    """Returns a message as JSON with an object per tag, however it is stored, for sinks that take messages apart."""
 
 
 @dataclass(frozen=True, slots=True)

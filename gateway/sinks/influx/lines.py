@@ -24,9 +24,9 @@ Line = tuple[str, str]
 """The tag that it is about, empty for none; and the line without its end."""
 
 
-def lines_of(message: Message, gateway: str, prefix: str, *, hist: bool) -> list[Line]:
-    """Return the lines of a message, at least one of each tag that has something to say. Raises ValueError for no JSON."""
-    body = orjson.loads(message.payload)
+def lines_of(message: Message, document: bytes, gateway: str, prefix: str, *, hist: bool) -> list[Line]:
+    """Return the lines of a message, one for each tag. document: its content. Raises ValueError for no object."""
+    body = orjson.loads(document)
     if not isinstance(body, dict):
         raise ValueError("is no object")
     place = place_of(message.topic, gateway)

@@ -33,7 +33,7 @@ class InfluxPlugin:
         """Return the sink, not yet open."""
         from gateway.sinks.influx.sink import InfluxSink
 
-        return InfluxSink(config, services.gateway, "gateway")
+        return InfluxSink(config, services.gateway, "gateway", services.document)
 
     def secret_files(self, config: InfluxConfig) -> Sequence[Path]:
         """Return the private key and the files of token and password, where they are configured."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
+from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.sink import EndedBy, Ending
 from gateway.core.wait_first import first
@@ -20,8 +21,9 @@ _LONGEST_QUIET_S: Final = 10.0
 class InfluxSink:
     """A `core.ports.sink.Sink`."""
 
-    def __init__(self, config: InfluxConfig, gateway: str, agent: str) -> None:
-        """Connect nothing yet. agent: the name in requests."""
+    def __init__(self, config: InfluxConfig, gateway: str, agent: str, document: Callable[[Message], bytes]) -> None:
+        """Connect nothing yet. agent: the name in requests. document: a message as JSON with an object per tag."""
+        self._document = document
         self._gateway = gateway
         self._prefix = config.prefix
         self._quiet_s = min(config.timeout / 1e9, _LONGEST_QUIET_S)
@@ -82,7 +84,7 @@ class InfluxSink:
 
     def _lines(self, pending: Pending) -> list[Line]:
         try:
-            return lines_of(pending.message, self._gateway, self._prefix, hist=pending.hist)
+            return lines_of(pending.message, self._document(pending.message), self._gateway, self._prefix, hist=pending.hist)
         except (ValueError, LookupError, TypeError, AttributeError):
             pending.end(Permanent("the message is not as the contract says"))
             return []

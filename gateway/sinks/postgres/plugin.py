@@ -34,7 +34,7 @@ class PostgresPlugin:
         from gateway.sinks.postgres.sink import PostgresSink
 
         client = "-".join(part for part in ("gateway", services.gateway, services.name) if part)
-        return PostgresSink(config, services.gateway, client)
+        return PostgresSink(config, services.gateway, client, services.document)
 
     def secret_files(self, config: PostgresConfig) -> Sequence[Path]:
         """Return the private key and the file of the password, where they are configured."""

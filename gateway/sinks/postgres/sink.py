@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.errors import GatewayError, NotConnected, Retryable
+from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.sink import EndedBy, Ending
 from gateway.sinks.access.gathering import Gathering, Pending
@@ -22,8 +23,12 @@ _MOST_BATCH_BYTES: Final = 4 << 20
 class PostgresSink:
     """A `core.ports.sink.Sink`."""
 
-    def __init__(self, config: PostgresConfig, gateway: str, client: str) -> None:
-        """Connect nothing yet. client: the name that the database shows for the connection."""
+    def __init__(self, config: PostgresConfig, gateway: str, client: str, document: Callable[[Message], bytes]) -> None:
+        """Connect nothing yet.
+
+        client: the name that the database shows for the connection. document: a message as JSON with an object per tag.
+        """
+        self._document = document
         self._gateway = gateway
         self._database = Database(config, gateway, client)
         self._gathering = Gathering(config.in_flight, config.batch, _MOST_BATCH_BYTES)
@@ -110,7 +115,7 @@ class PostgresSink:
 
     async def _insert_what_goes(self, table: str, pending: Pending, reason: str) -> None:
         """Write the rows of a message that the database takes, and refuse the message with the names of the others."""
-        tags = _tags_of(pending.message.payload)
+        tags = _tags_of(self._document(pending.message))
         bad: list[str] = []
         halves = [tags[: len(tags) // 2], tags[len(tags) // 2 :]] if len(tags) > 1 else []
         while halves:
@@ -136,7 +141,7 @@ class PostgresSink:
         for pending in messages:
             message = pending.message
             place = place_of(message.topic, self._gateway)
-            body = message.payload.decode()
+            body = self._document(message).decode()
             rows.append((message.boot, message.topic, message.seq, place.device, place.stream, pending.hist, body))
         return [list(column) for column in zip(*rows, strict=True)]
 

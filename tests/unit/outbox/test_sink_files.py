@@ -56,7 +56,18 @@ def test_the_index_is_read_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"files": {"a": "../x"}, "filling": []}', '{"files": {"a": "x", "b": "x"}, "filling": []}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 60_000,
+        '{"files": {}, "filling": 5}',
+        '{"files": [], "filling": []}',
+        *(f'{{"files": {{"a": "{file}"}}, "filling": []}}' for file in ("../o@x.db", "", "..", "other.db", "o@/etc/x.db")),
+        '{"files": {"a": "o.db", "b": "o.db"}, "filling": []}',
+        '{"files": {"A B": "o.db"}, "filling": []}',
+    ],
 )
 def test_without_a_usable_index_the_names_of_the_files_say_it(tmp_path, text):
     path = tmp_path / "o.db"

@@ -74,6 +74,7 @@ class Inboxes:
         self._unclaimed: deque[Notification] = deque(maxlen=_MOST_UNCLAIMED)
         self._orphans: dict[int, float] = {}
         self._fetching: asyncio.Task[None] | None = None
+        self._deleting: set[asyncio.Task[None]] = set()
         self._unknown = Traffic()
 
     def claim(self, subscription: int, inbox: Inbox) -> None:
@@ -129,8 +130,13 @@ class Inboxes:
         if self._now_s() - self._orphans.setdefault(subscription, self._now_s()) > ORPHANED_S:
             del self._orphans[subscription]
             self._publishing.forget(subscription)
-            with suppress(ServiceFault):
-                await self._delete(subscription)
+            deleting = asyncio.create_task(self._end(subscription), name="opcua orphan")  # nobody waits for the answer
+            self._deleting.add(deleting)
+            deleting.add_done_callback(self._deleting.discard)
+
+    async def _end(self, subscription: int) -> None:
+        with suppress(ServiceFault, NotConnected):
+            await self._delete(subscription)
 
     def resume(self) -> None:
         """Go on over another channel; see `PublishLoop.resume`."""
@@ -139,9 +145,11 @@ class Inboxes:
     async def close(self) -> None:
         """Fetch no more, and cancel the requests in flight."""
         fetching, self._fetching = self._fetching, None
-        if fetching is not None:
-            fetching.cancel()
-            await asyncio.wait([fetching])
+        tasks = [*self._deleting, *([fetching] if fetching is not None else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         await self._publishing.close()
 
 

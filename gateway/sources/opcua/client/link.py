@@ -68,7 +68,8 @@ class Link:
         self.services = Services(session, timeout)
         self.definitions = Definitions(self.services, session.types)
         session.learn = self.definitions.learn_missing
-        self.inboxes = Inboxes(session, clock, config.name, self.delete_subscription)
+        name = config.url if config.share_session else config.name
+        self.inboxes = Inboxes(session, clock, name, self.delete_subscription)
         self._changing = asyncio.Lock()
         self._channel_opened_s = 0.0
         self._failed_resumes = 0

@@ -120,7 +120,8 @@ class OpcUaDevice(DeviceModel):
     """How often browse, units and ranges are compared with the server; what has changed is told as an event."""
     share_session: bool = False
     """True: one connection and one session for all devices with this key that have the same url, security and login (several
-    machines behind one server). A device whose shared connection ends within a minute has one of its own for 10 minutes."""
+    machines behind one server). A device whose shared connection ends within a minute has one of its own for 10 minutes at
+    least."""
     register_nodes: bool = False
     """True lets the server prepare for reading the same nodes again and again (poll only; RegisterNodes)."""
     timeout: TimeoutNs = default("10s")

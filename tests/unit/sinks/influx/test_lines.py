@@ -24,7 +24,7 @@ def points(
     topic = f"plant/v1/gw/{device}/{stream}" if device else f"plant/v1/gw/{stream}"
     payload = json.dumps({"boot": "1a22", "seq": seq, "ts": TS, "hist": False} | body).encode()
     message = Message(topic, "1a22", seq, Lane.WINDOW, TS, TS + 1000, payload)
-    return read("\n".join(line for _, line in lines_of(message, "gw", "gateway_", hist=hist)))
+    return read("\n".join(line for _, line in lines_of(message, payload, "gw", "gateway_", hist=hist)))
 
 
 def test_a_window_is_a_point_per_tag():

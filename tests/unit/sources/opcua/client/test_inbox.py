@@ -112,6 +112,7 @@ async def test_what_comes_before_its_subscription_is_known_waits_and_what_nobody
     bench.server.say(4)
     bench.server.say(1)
     await bench.next(0)
+    await asyncio.sleep(0)
     assert bench.deleted == [4]
 
 
