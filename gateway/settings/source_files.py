@@ -85,12 +85,9 @@ class SourceFile:
             self.problems.append(self.problem(path, message, expected))
 
 
-_SECRET_WORDS: Final = ("password", "token")
-
-
 def is_secret(path: KeyPath) -> bool:
     """Return whether messages must not quote the value at a key path."""
-    return any(word in str(part).lower() for part in path for word in _SECRET_WORDS)
+    return any(word in str(part).lower() for part in path for word in ("password", "token"))
 
 
 def _decoded(file: SourceFile, content: bytes, encodings: Sequence[str]) -> str:
