@@ -15,6 +15,11 @@ class ActiveAnomalies:
         """Begin with none."""
         self._active: dict[tuple[str, int], Anomaly] = {}
 
+    @property
+    def tags(self) -> list[int]:
+        """Return the tags with an active anomaly."""
+        return [tag for _, tag in self._active]
+
     def record(self, events: Iterable[Anomaly]) -> None:
         """Take what a window has led to."""
         for event in events:

@@ -37,9 +37,10 @@ class TagPolicy(ConfigModel):
     for discrete values; else 30s, or twelve polls where that is longer, at most 5min: noise on a limit is one alarm."""
     alarms: Annotated[tuple[AlarmConfig, ...], Field(max_length=MOST_ALARMS)] = ()
     """Further alarms, each with keys of its own: `[{deviation: 5, set_point: wanted, on_delay: 10s, severity: 700}]`."""
-    anomaly: Detectors = default("off")
-    """z-score of a window's mean against its own recent past from which it counts as an anomaly; `off` for none; or a list
-    of detectors with their settings: `[{ewma: {threshold: 6, memory: 10min}}]`."""
+    anomaly: Detectors = default("on")
+    """`on`: the detector `own_range` compares the tag with everything that it has done before, without tuning; `off`: none;
+    a number: the detector `ewma` with this z-score of a window's mean against its recent past; or a list of detectors with
+    their settings: `[{own_range: {warmup: 1d}}, {ewma: {threshold: 6, memory: 10min}}]`."""
 
     publish: bool = True
     """`false`: the tag is read, may be used in formulas and have alarms, and is not sent itself."""
@@ -66,7 +67,7 @@ OF_NUMBERS: Final = {
     key: field.get_default(call_default_factory=True)
     for key, field in TagPolicy.model_fields.items()
     if key not in ("max_silence", "publish")
-}
+} | {"anomaly": ()}
 """Keys that mean something for numbers only, and what leaves each out."""
 
 
@@ -110,7 +111,7 @@ class WindowConfig(ConfigModel):
 
 
 class DetectionConfig(ConfigModel):
-    """Times of detectors that are not given others: each tag is compared with its own recent past."""
+    """Times of the detector `ewma` where it is not given others: each tag is compared with its own recent past."""
 
     memory: Annotated[int, duration_ns("10s", "7d"), DURATION_SCHEMA] = default("5min")
     """Time constant of a tag's recent past: of the moving mean and variance of the detector `ewma`."""
@@ -121,8 +122,16 @@ class DetectionConfig(ConfigModel):
 class PublishConfig(ConfigModel):
     """What is sent upstream."""
 
-    windows: Literal["changed", "all"] = "changed"
-    """`changed`: report by exception (deadband, quality change, max_silence). `all`: every window that has samples."""
+    windows: Literal["changed", "all", "anomalous", "none"] = "changed"
+    """`changed`: report by exception (deadband, quality change, max_silence). `all`: every window that has samples.
+    `anomalous`: only around alarms and anomalies. `none`: no windows. Summaries, events and values come in any case."""
+    around: Literal["device", "tag"] = "device"
+    """With `windows: anomalous`: around an event of a tag all tags of its device are sent, or only that tag."""
+    pre_trigger: Annotated[int, duration_ns("0s", "1h"), DURATION_SCHEMA] = default("10s")
+    """With `windows: anomalous`: so long before the event windows are sent as well, as far as 250,000 rows reach (windows
+    times tags, 110 bytes each)."""
+    post_trigger: Annotated[int, duration_ns("0s", "1h"), DURATION_SCHEMA] = default("10s")
+    """With `windows: anomalous`: so long after its end windows go on."""
     summaries: bool = True
     """One message a minute and device with the merged statistics of all its tags."""
     stats: Annotated[int, duration_ns("1s", "7d"), DURATION_SCHEMA] = default("60s")

@@ -19,9 +19,9 @@ from gateway.stages.anomalies import Anomalies, build_detectors, watched_tags
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.formulas import Formulas
 from gateway.stages.kept_spans import KeptSpans
-from gateway.stages.report_by_exception import ReportByException
 from gateway.stages.summary import Summary
 from gateway.stages.values import ObjectValues
+from gateway.stages.window_policy import WindowPolicy
 from gateway.stages.windows import Windows
 
 SUMMARY_NS = 60_000_000_000
@@ -50,7 +50,7 @@ class StageChain:
     alarms: Alarms
     windows: Windows
     anomalies: Anomalies
-    report: ReportByException
+    policy: WindowPolicy
     summary: Summary | None
     objects: ObjectValues
     formulas: Formulas
@@ -65,6 +65,8 @@ class StageChain:
     grace_ns: int = 0
     """How long samples may be on their way: so long delays of alarms wait for what contradicts them."""
     _alarms_later: list[LimitAlarm] = field(default_factory=list)
+    _touched: set[int] = field(default_factory=set)
+    """Tags of alarms that began, with a publish policy that asks."""
     _young: Mask | None = None
     _young_before_ns: int = 0
 
@@ -82,18 +84,16 @@ class StageChain:
         observer: DataObserver | None = None,
     ) -> "StageChain":
         """Return the stages for a configuration. policies: one per tag id; detectors: the known kinds, by name."""
-        deadband = np.array([p.deadband for p in policies]).reshape(-1, 2)
         silence = np.array([p.max_silence for p in policies], np.int64)
         choices = [policy.anomaly for policy in policies]
         context = DetectionContext(window.length, detection.memory, detection.warmup)
-        report = ReportByException(deadband[:, 0], deadband[:, 1], silence, every=publish.windows == "all")
         kept, kept_minutes = [KeptSpans(table, window.late_keep) if window.late == "replace" else None for _ in range(2)]
         wants_summaries = publish.summaries or (observer is not None and observer.wants_summaries)
         return cls(
             Alarms(table, policies, now_ns),
             Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns, kept=kept),
             Anomalies(table, build_detectors(choices, detectors, context), watched_tags(choices)),
-            report,
+            WindowPolicy.build(table, policies, publish),
             Summary(len(table), SUMMARY_NS, kept_minutes) if wants_summaries else None,
             ObjectValues(silence),
             Formulas(table, formulas),
@@ -126,7 +126,10 @@ class StageChain:
         self.windows.push(block, now_ns)
         self.objects.record_samples(block)
         self.observer.samples(block)
-        return [] if block.history or block.repeated else self.alarms.push(block, now_ns)
+        events = [] if block.history or block.repeated else self.alarms.push(block, now_ns)
+        if events and self.policy.needs_active:
+            self._touched.update(event.tag for event in events if event.tag is not None)
+        return events
 
     def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Add values that are no numbers; return those to publish at once."""
@@ -217,7 +220,7 @@ class StageChain:
                 mine.take_over(theirs, move)
         self.anomalies.take_over(other.anomalies, move)
         self.active.take_over(other.active, move)
-        self.report.take_over(other.report, move)
+        self.policy.take_over(other.policy, move)
         if self.summary is not None and other.summary is not None:
             self.summary.take_over(other.summary, move)
         self.objects.take_over(other.objects, move)
@@ -242,11 +245,9 @@ class StageChain:
             closed.events += found
             self.observer.window(window)
             young = self._young_in(window)
-            chosen = [self.report.select(window, young)]
-            if young is not None:
-                if self.kept_windows is not None and young.any():
-                    self.kept_windows.forget(window.start)
-                chosen.append(replace(window.take(young & (window.count > 0)), late=True))
+            if young is not None and self.kept_windows is not None and young.any():
+                self.kept_windows.forget(window.start)
+            chosen = self.policy.select(window, young, self._active() if self.policy.needs_active else None)
             kept = self.kept_windows
             numbers = [numbers for one in chosen if len(numbers := self._numbers(one))]
             closed.windows += numbers if kept is None else [kept.published(one) for one in numbers]
@@ -255,6 +256,15 @@ class StageChain:
         if self.summary is not None:
             closed.summaries += self._summarised(self.summary.pop_supplement())
         return closed
+
+    def _active(self) -> Mask:
+        """Return of which tags an alarm or an anomaly is active, or came and went since this was last called."""
+        active = np.zeros(self.published.size, np.bool_)
+        active[self.active.tags] = True
+        active[self.alarms.tags_active()] = True
+        active[list(self._touched)] = True
+        self._touched.clear()
+        return active
 
     def _summarised(self, summaries: list[WindowBlock]) -> list[WindowBlock]:
         """Show completed summaries to the observer, and return what is to be published of them."""

@@ -62,13 +62,14 @@ async def running_line(
     broker_lines: str = "",
     more_urls: Sequence[str] = (),
     wide: int = 0,
+    extra: str = "",
     **environ: str,
 ) -> AsyncIterator[Line]:
     """Start all of it; end all of it, whatever happened. The gateway is running, its first windows may be on their way.
 
     proxied: the gateway reaches the broker through `Line.proxy`, the subscriber without it.
     broker_lines: more of mosquitto.conf. more_urls: further brokers for the gateway, after this one.
-    wide: tags of a second device, `wide`; 0 for none.
+    wide: tags of a second device, `wide`; 0 for none. extra: more lines of the first device's file.
     """
     (folder / "broker").mkdir()
     broker = Mosquitto(mosquitto, folder / "broker", persistent=True)
@@ -78,7 +79,7 @@ async def running_line(
         upstream = proxy.url if proxied else broker.url
         if more_urls:
             upstream = f"[{', '.join((upstream, *more_urls))}]"
-        devices = [Modbus("press", url, tags, interval="200ms")]
+        devices = [Modbus("press", url, tags, interval="200ms", extra=extra)]
         if wide:
             devices.append(Modbus("wide", url, wide, unit=2, interval="500ms"))
         config = write_config(folder, upstream, devices, root=root)

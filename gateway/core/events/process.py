@@ -51,23 +51,28 @@ class LimitAlarm(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly(Event):
-    """A window whose mean is far from the tag's own recent past."""
+    """A tag that behaves unlike itself: it begins, is confirmed (active again, more severe), or is over."""
 
     kind: ClassVar[str] = "anomaly"
     concerns: ClassVar[Concern] = "tag"
 
     state: State
-    """active: the score reached the threshold; cleared: it fell below half of it."""
+    """active: the score reached the threshold; cleared: it is over."""
     detector: str
     """Name of the detector."""
     severity: int = 400
-    """How severe, 1 to 1000."""
+    """How severe, 1 to 1000: of `own_range` 200 for an advisory and 500 for an alarm, 400 of others."""
     value: Measured
     """What was evaluated, engineering units."""
     score: Measured
-    """Distance from `expected`, in standard deviations (z-score)."""
+    """How unusual it is: of `ewma` the distance from `expected` in standard deviations, of `own_range` in margins beyond all
+    that was seen before (from 1 it counts)."""
     expected: Measured
     """What the detector expected instead of `value`, engineering units."""
+    causes: tuple[str, ...] | None = None
+    """What is unusual, the strongest first, three at most, in words."""
+    rebased: bool | None = None
+    """true: it has not ended by itself, but lasted so long that it is taken as normal from now on."""
     reason: str | None = None
     """Why it has cleared without a window: `tag removed or changed`, by a reload."""
 

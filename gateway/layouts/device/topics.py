@@ -1,6 +1,7 @@
 """What layout `device` publishes on: for `gateway check` and `gateway tail`."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.core.ports.layout_plugin import LayoutScope
 from gateway.encoding.topics import CONTRACT_VERSION, Topics
@@ -48,9 +49,17 @@ def describe_events(scope: LayoutScope, device: int) -> Sequence[str]:
     return [f"{topics.event(device)}  (at once)", f"{topics.stats(device)}  (counters, every {every_s:g} s)"]
 
 
+_OCCASIONS: Final = {
+    "changed": "when something changes",
+    "all": "always",
+    "anomalous": "around alarms and anomalies",
+    "none": "never",
+}
+
+
 def windows_note(scope: LayoutScope) -> str:
     """Return length and occasion of windows."""
-    how = "when something changes" if scope.config.windows == "changed" else "always"
+    how = _OCCASIONS[scope.config.windows]
     return f"windows of {scope.window_s:g} s, {how}"
 
 

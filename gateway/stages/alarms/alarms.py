@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.blocks import Mask, SampleBlock, TagIds, Times
+from gateway.core.blocks import Mask, Rows, SampleBlock, TagIds, Times
 from gateway.core.events.process import LimitAlarm, Priority
 from gateway.core.quality import CLASS_NAMES, REASONS, USABLE_FROM, Quality
 from gateway.core.tag_move import TagMove
@@ -65,6 +65,10 @@ class Alarms:
     def active(self) -> Mask:
         """Return which rows are active, bool[rows]."""
         return self.machine.state.active
+
+    def tags_active(self) -> Rows:
+        """Return the tags of active alarms."""
+        return self.machine.conditions.tag[self.active]
 
     def announced(self, time_ns: int) -> list[LimitAlarm]:
         """Return every active alarm once more, without a value: for those who know nothing yet."""
