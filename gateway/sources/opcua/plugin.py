@@ -77,15 +77,8 @@ class OpcUaPlugin:
         """Return keys, trust lists, what was found, and what earlier versions kept of history."""
         own = [device.pki / part for part in PKI_PARTS]
         legacy = [device.history_kept / f"{device.name}.{kind}" for kind in ("json", "note")]
-        kept = [
-            *own,
-            units_path(device),
-            left_out_path(device),
-            roots_path(device),
-            *legacy,
-            device.user_key,
-            found_path(device),
-        ]
+        found = [units_path(device), left_out_path(device), roots_path(device), found_path(device)]
+        kept = [*own, *found, *legacy, device.user_key]
         return [path for path in kept if path is not None]
 
     def complete(self, tag: OpcUaTag, row: Mapping[str, str]) -> OpcUaTag:

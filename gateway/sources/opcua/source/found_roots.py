@@ -28,12 +28,14 @@ def settle_roots(device: OpcUaDevice, roots: Mapping[str, str]) -> None:
     for root, now in roots.items():
         if (was := kept.get(root, now)) != now:
             raise NotFound(
-                f"{root} is another node than before: it was {was} and is {now}; write the path as root, or remove {path} if "
-                "the node was only renamed or moved"
+                f"{root} is another node than before: it was {was} and is {now}; write the path as root, or remove {path} "
+                "if the node was only renamed or moved"
             )
-    if kept != roots:
+    wanted = {one.root for one in device.browse}
+    known = {root: where for root, where in {**kept, **roots}.items() if root in wanted}
+    if known != kept:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, json.dumps({"url": device.url, "roots": dict(roots)}).encode())
+        write_private(path, json.dumps({"url": device.url, "roots": known}).encode())
 
 
 def _parsed(path: Path, url: str) -> dict[str, str]:
