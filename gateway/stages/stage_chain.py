@@ -20,6 +20,7 @@ from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, Win
 from gateway.stages.formulas import Formulas
 from gateway.stages.kept_spans import KeptSpans
 from gateway.stages.summary import Summary
+from gateway.stages.validity import Validity
 from gateway.stages.values import ObjectValues
 from gateway.stages.window_policy import WindowPolicy
 from gateway.stages.windows import Windows
@@ -54,6 +55,7 @@ class StageChain:
     summary: Summary | None
     objects: ObjectValues
     formulas: Formulas
+    validity: Validity
     published: Mask
     observer: DataObserver = field(default_factory=Unobserved)
     """Is shown every block, before anything is filtered."""
@@ -98,6 +100,7 @@ class StageChain:
             Summary(len(table), SUMMARY_NS, kept_minutes) if wants_summaries else None,
             ObjectValues(silence),
             Formulas(table, formulas),
+            Validity.build(policies),
             np.array([tag.published for tag in table.tags], np.bool_),
             observer or Unobserved(),
             publish.summaries,
@@ -118,9 +121,10 @@ class StageChain:
 
         Returns the alarms that they raise or clear, none for samples of the past and repeated ones.
         """
+        block = self.validity.checked(block)
         events = self._push(block, now_ns)
         for computed in self.formulas.push(block):
-            events += self._push(computed, now_ns)
+            events += self._push(self.validity.checked(computed), now_ns)
         return events
 
     def _push(self, block: SampleBlock, now_ns: int) -> list[AlarmEvent]:
@@ -135,7 +139,7 @@ class StageChain:
     def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Add values that are no numbers; return those to publish at once."""
         for computed in self.formulas.push_objects(block):
-            self._push(computed, now_ns)
+            self._push(self.validity.checked(computed), now_ns)
         self.observer.objects(block)
         if not self.published[block.tag].all():
             block = block.take(np.flatnonzero(self.published[block.tag]).tolist())
