@@ -9,7 +9,7 @@ NAME ?= gateway
 DOC = $(PREFIX)/share/doc/gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit fuzz kills soak test check bench docs lock install uninstall clean servers
+.PHONY: help demo unit fuzz kills soak test check bench score docs lock install uninstall clean servers
 
 help: ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ check: $(VENV)/.dev ## Style, types, import rules and the limits of the house
 
 bench: $(VENV)/.dev servers ## Figures (ONLY=name for one); writes build/bench.json
 	$(BIN)/python -m tests.bench $(ONLY)
+
+score: $(VENV)/.dev ## Scores of the detectors on labelled data (SHARED=folder with data/ and eval/), and on ordinary plant life
+	$(BIN)/python -m tests.score $(SHARED)
 
 docs: $(VENV)/.dev ## Write docs/reference/ from the configuration models, and the message schema from the events
 	$(BIN)/python -m tools.reference

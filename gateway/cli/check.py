@@ -88,11 +88,14 @@ def _print_publishes(console: Output, settings: Settings) -> None:
             console.print(f"  only {', '.join(sorted(sink.streams))}, and its own loss records")
         _print_topics(console, scope)
     console.print("")
-    kept = f"in {root.outbox.path} what the broker does not have yet"
-    for location in configured(settings) if root.all_sinks[0].is_listed else ():
-        kept = "in files of their own what sinks do not have yet"
+    if not root.all_sinks[0].is_listed:
+        kept = f" in {root.outbox.path} what the broker does not have yet\n"
+        console.print(Text.assemble(("Would keep", "bold"), kept))
+        return
+    console.print(Text.assemble(("Would keep", "bold"), " what sinks do not have yet"))
+    for location in configured(settings):
         console.print(f"  {location.title}", markup=False)
-    console.print(Text.assemble(("Would keep", "bold"), f" {kept}\n"))
+    console.print("")
 
 
 def _print_topics(console: Output, scope: LayoutScope) -> None:

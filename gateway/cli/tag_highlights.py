@@ -18,7 +18,7 @@ def highlights(settings: Settings) -> dict[str, list[str]]:
     def interest(tag: int) -> tuple[bool, bool, bool]:
         policy = settings.policies[tag]
         limits = any(limit is not None for limit in (policy.hihi, policy.hi, policy.lo, policy.lolo))
-        return not policy.anomaly, not settings.table.tags[tag].unit, not limits
+        return "anomaly" not in policy.model_fields_set or not policy.anomaly, not settings.table.tags[tag].unit, not limits
 
     table = settings.table
     ranked = {name: sorted(range(*table.range_of(number)), key=interest) for number, name in enumerate(table.devices)}

@@ -87,7 +87,7 @@ class SourceFile:
 
 def is_secret(path: KeyPath) -> bool:
     """Return whether messages must not quote the value at a key path."""
-    return any("password" in str(part).lower() for part in path)
+    return any(word in str(part).lower() for part in path for word in ("password", "token"))
 
 
 def _decoded(file: SourceFile, content: bytes, encodings: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext, Det
 from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.stages.detector_choice import DetectorChoice
+
+_SEVERITY: Final = 400
+"""Of detectors that say nothing of it."""
 
 
 def build_detectors(
@@ -84,17 +88,26 @@ class Anomalies:
         ]
 
     def _events(self, name: str, time_ns: int, found: Transitions) -> list[Anomaly]:
-        columns = (found.tag, found.active, found.value, found.score, found.expected)
+        size = len(found)
+        time = np.full(size, time_ns) if found.time is None else found.time
+        severity = np.full(size, _SEVERITY) if found.severity is None else found.severity
+        rebased = np.zeros(size, np.bool_) if found.rebased is None else found.rebased
+        columns = (found.tag, found.active, found.value, found.score, found.expected, time, severity, rebased)
         return [
             Anomaly(
-                time_ns=time_ns,
+                time_ns=when,
                 device=self._table.tags[tag].device,
                 tag=tag,
                 state="active" if active else "cleared",
                 detector=name,
+                severity=severe,
                 value=value,
                 score=round(score, 2),
                 expected=expected,
+                causes=causes or None,
+                rebased=rebased or None,
             )
-            for tag, active, value, score, expected in zip(*(column.tolist() for column in columns), strict=True)
+            for (tag, active, value, score, expected, when, severe, rebased), causes in zip(
+                zip(*(column.tolist() for column in columns), strict=True), found.causes or [()] * size, strict=True
+            )
         ]

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, default, duration_ns
+from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, ValueRange, default, duration_ns
 from gateway.stages.alarms.config import LIMITS, MOST_ALARMS, AlarmConfig, Delay, OnDelay
 from gateway.stages.bands import Band, Number
 from gateway.stages.detector_choice import Detectors
@@ -17,6 +17,8 @@ class TagPolicy(ConfigModel):
 
     deadband: Band = default("0")
     """Change against the last value sent that is worth a message: in engineering units, or `1%` of the last value sent."""
+    valid_range: ValueRange | None = None
+    """What the sensor can measure: -50 to 400. A value outside is published as uncertain, `range_low` or `range_high`."""
     max_silence: DurationNs = default("60s")
     """Longest time without a message for this tag, even when nothing changes."""
     hihi: Number | None = None
@@ -37,9 +39,10 @@ class TagPolicy(ConfigModel):
     for discrete values; else 30s, or twelve polls where that is longer, at most 5min: noise on a limit is one alarm."""
     alarms: Annotated[tuple[AlarmConfig, ...], Field(max_length=MOST_ALARMS)] = ()
     """Further alarms, each with keys of its own: `[{deviation: 5, set_point: wanted, on_delay: 10s, severity: 700}]`."""
-    anomaly: Detectors = default("off")
-    """z-score of a window's mean against its own recent past from which it counts as an anomaly; `off` for none; or a list
-    of detectors with their settings: `[{ewma: {threshold: 6, memory: 10min}}]`."""
+    anomaly: Detectors = default("on")
+    """`on`: the detector `own_range` compares the tag with everything that it has done before, without tuning; `off`: none;
+    a number: the detector `ewma` with this z-score of a window's mean against its recent past; or a list of detectors with
+    their settings: `[{own_range: {warmup: 1d}}, {ewma: {threshold: 6, memory: 10min}}]`."""
 
     publish: bool = True
     """`false`: the tag is read, may be used in formulas and have alarms, and is not sent itself."""
@@ -66,7 +69,7 @@ OF_NUMBERS: Final = {
     key: field.get_default(call_default_factory=True)
     for key, field in TagPolicy.model_fields.items()
     if key not in ("max_silence", "publish")
-}
+} | {"anomaly": ()}
 """Keys that mean something for numbers only, and what leaves each out."""
 
 
@@ -110,7 +113,7 @@ class WindowConfig(ConfigModel):
 
 
 class DetectionConfig(ConfigModel):
-    """Times of detectors that are not given others: each tag is compared with its own recent past."""
+    """Times of the detector `ewma` where it is not given others: each tag is compared with its own recent past."""
 
     memory: Annotated[int, duration_ns("10s", "7d"), DURATION_SCHEMA] = default("5min")
     """Time constant of a tag's recent past: of the moving mean and variance of the detector `ewma`."""

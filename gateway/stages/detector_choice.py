@@ -9,10 +9,12 @@ from typing import Annotated, Any, Final
 from pydantic import PlainValidator, WithJsonSchema
 
 from gateway.stages.detectors.ewma import EwmaPlugin, z_score
+from gateway.stages.detectors.own_range.detector import OwnRangePlugin
 
 _MOST: Final = 20
 _OFF: Final = ("off", "no", "false")
-_EXPECTED: Final = "a z-score from 1, off, or a list such as [{ewma: {threshold: 6}}]"
+_ON: Final = ("on", "yes", "true")
+_EXPECTED: Final = "on, off, a z-score from 1, or a list such as [{ewma: {threshold: 6}}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +28,17 @@ class DetectorChoice:
 
 
 def _choices(value: Any) -> tuple[DetectorChoice, ...]:
-    """Return the detectors that a value names: `off`, a z-score for the detector `ewma`, or a list."""
+    """Return the detectors that a value names: `on` for `own_range`, `off`, a z-score for `ewma`, or a list."""
     if isinstance(value, tuple) and all(isinstance(one, DetectorChoice) for one in value):
         return value
     if value is False or value == math.inf or (isinstance(value, str) and value.strip().lower() in _OFF):
         return ()
+    if value is True or (isinstance(value, str) and value.strip().lower() in _ON):
+        return (DetectorChoice(OwnRangePlugin.name),)
     if isinstance(value, str) and (value.strip()[:1].isalpha() or value.strip()[:1] in ("[", "{")):
         raise ValueError(
-            f"{value!r} is no z-score; expected a number from 1, or off; a list of detectors stands in YAML, without quotes "
-            "and not in a cell: [{ewma: {threshold: 6}}]"
+            f"{value!r} is no z-score; expected on, off or a number from 1; a list of detectors stands in YAML, without "
+            "quotes and not in a cell: [{ewma: {threshold: 6}}]"
         )
     if not isinstance(value, list):
         return (DetectorChoice(EwmaPlugin.name, (("threshold", z_score(value)),)),)
@@ -72,7 +76,7 @@ Detectors = Annotated[
         {
             "anyOf": [
                 {"type": "number", "minimum": 1},
-                {"enum": ["off", False]},
+                {"enum": ["on", "off", True, False]},
                 {
                     "type": "array",
                     "minItems": 1,

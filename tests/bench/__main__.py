@@ -3,11 +3,12 @@
 import sys
 from pathlib import Path
 
-from tests.bench import dead_sink, history, modbus, opcua, opcua_start, outbox, page, pipeline, process, sinks, start
+from tests.bench import dead_sink, detect, history, modbus, opcua, opcua_start, outbox, page, pipeline, process, sinks, start
 from tests.bench.figures import Figure, publish
 
 BENCHES = (
     *pipeline.BENCHES,
+    *detect.BENCHES,
     *modbus.BENCHES,
     *opcua.BENCHES,
     *opcua_start.BENCHES,

@@ -11,7 +11,7 @@ from tests.support.two_brokers import Plant, running_plant
 
 TWO = """
 sinks:
-  - {{name: a, kind: mqtt, url: "{a}", timeout: 2s}}
+  - {{name: a, kind: mqtt, url: "{a}", timeout: 30s}}
   - {{name: b, kind: mqtt, url: "{b}", timeout: 2s}}
 """
 THREE = (
@@ -87,6 +87,22 @@ async def test_kills_with_three_sinks_of_which_one_is_dead_cost_no_committed_mes
         assert len({(m["boot"], m["previous"]) for m in events}) == len(
             {(m["boot"], m["previous"], m["seq"]) for m in events}
         ), "each run says it once, whatever the number of files that know it"
+
+
+async def test_a_broker_that_answers_nothing_makes_no_message_late_at_the_other(tmp_path, mosquitto):
+    async with running_plant(tmp_path, mosquitto, TWO) as plant:
+        await plant.start("a")
+        await plant.start("b")
+        await plant.more("b", 1)
+        plant.brokers["b"].pause()
+        before = len(plant.got("a", "/press/window"))
+        await plant.more("a", 4)
+        assert not any(m.payload["hist"] for m in plant.got("a", "/press/window")[before:])
+        plant.brokers["b"].resume()
+        await plant.in_step("b", "a")
+        assert await asyncio.to_thread(plant.gateway.terminate) == 0
+        await plant.in_step("a", "b")
+        is_whole(plant, "a", "b")
 
 
 async def test_what_one_broker_refuses_is_declared_lost_for_its_sink_only(tmp_path, mosquitto):

@@ -1,9 +1,10 @@
 """Events of the process: what limits and detectors find in the values of a tag."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from gateway.core.events.event import Concern, Event, Measured
+from gateway.core.events.event import Concern, Count, Event, Measured
 
 State = Literal["active", "cleared"]
 """Whether a condition holds from now on, or no more."""
@@ -39,7 +40,11 @@ class LimitAlarm(Event):
     message: str | None = None
     """The configured text."""
     reason: str | None = None
-    """Why it is said, if not because of the value: the reason of a bad quality, `removed`, `shelved`, `unshelved`."""
+    """Why it is said, if not because of the value: the reason of a bad quality, `removed`, `shelved`, `unshelved`, `held`,
+    `re_alarm`."""
+    first_out: str | None = None
+    """Of an alarm that begins: tag and condition of the first alarm of its device within `alarms.group`; its own, if it is
+    that."""
     refresh: bool | None = None
     """true: nothing has changed; it is said again for those who know nothing yet."""
 
@@ -50,24 +55,52 @@ class LimitAlarm(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmFlood(Event):
+    """More changes of alarms than are published in a minute; each is counted here once, and its alarm said later."""
+
+    kind: ClassVar[str] = "alarm_flood"
+    severity: ClassVar[int] = 600
+
+    start: int
+    """Time of the first that is counted, ms since the epoch."""
+    end: int
+    """Time of the last, ms since the epoch."""
+    raised: Count
+    """Alarms that began."""
+    cleared: Count
+    """Alarms that ended."""
+    quality: Count
+    """Active alarms whose quality changed."""
+    conditions: Count
+    """How many different alarms these were."""
+    top: Sequence[str]
+    """Those that changed most often, ten at most: device/tag condition: count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly(Event):
-    """A window whose mean is far from the tag's own recent past."""
+    """A tag that behaves unlike itself: it begins, is confirmed (active again, more severe), or is over."""
 
     kind: ClassVar[str] = "anomaly"
     concerns: ClassVar[Concern] = "tag"
 
     state: State
-    """active: the score reached the threshold; cleared: it fell below half of it."""
+    """active: the score reached the threshold; cleared: it is over."""
     detector: str
     """Name of the detector."""
     severity: int = 400
-    """How severe, 1 to 1000."""
+    """How severe, 1 to 1000: of `own_range` 200 for an advisory and 500 for an alarm, 400 of others."""
     value: Measured
     """What was evaluated, engineering units."""
     score: Measured
-    """Distance from `expected`, in standard deviations (z-score)."""
+    """How unusual it is: of `ewma` the distance from `expected` in standard deviations, of `own_range` in margins beyond all
+    that was seen before (from 1 it counts)."""
     expected: Measured
     """What the detector expected instead of `value`, engineering units."""
+    causes: tuple[str, ...] | None = None
+    """What is unusual, the strongest first, three at most, in words."""
+    rebased: bool | None = None
+    """true: it has not ended by itself, but lasted so long that it is taken as normal from now on."""
     reason: str | None = None
     """Why it has cleared without a window: `tag removed or changed`, by a reload."""
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.blocks import Mask, Rows, TagIds, Values, WindowBlock
+from gateway.core.blocks import Counts, Mask, Rows, TagIds, Times, Values, WindowBlock
 from gateway.core.config_types import ConfigModel
 
 DetectorState = Mapping[str, NDArray[Any]]
@@ -28,6 +28,14 @@ class Transitions:
     """How unusual it is; the unit is in the detector's documentation."""
     expected: Values
     """What the detector expected instead, engineering units."""
+    time: Times | None = None
+    """int64, ns: when each began or ended; None for the end of the window that was given."""
+    severity: Counts | None = None
+    """int64, 1 to 1000; None for that of the event. A tag that is active may come again with a higher one."""
+    causes: Sequence[tuple[str, ...]] = ()
+    """For each row what was unusual, the strongest first, in words that an operator reads; empty for nothing more to say."""
+    rebased: Mask | None = None
+    """Which ends are none of the process: the detector takes what the tag does as normal from now on."""
 
     def __len__(self) -> int:
         return self.tag.size

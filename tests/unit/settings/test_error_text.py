@@ -102,7 +102,7 @@ ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
     "threshold of a spreadsheet": ("tags/press.csv", "name,address,anomaly\na,holding:1,ewma\n",
                                    (2, "anomaly", "a list of detectors stands in YAML, without quotes and not in a cell")),
     "list in a cell": ("tags/press.csv", "name,address,anomaly\na,holding:1,[{ewma: 6}]\n",
-                       (2, "anomaly", "'[{ewma: 6}]' is no z-score; expected a number from 1, or off")),
+                       (2, "anomaly", "'[{ewma: 6}]' is no z-score; expected on, off or a number from 1")),
     "truth for a threshold where another tag has 1": (
         "gateway.yaml", "name: g\ndefaults:\n  anomaly:\n    - ewma: {threshold: true}\n",
         (4, "defaults.anomaly.0.ewma.threshold", "is not a number"),

@@ -51,7 +51,13 @@ def test_a_threshold_is_a_score_or_off(text: object, threshold: float) -> None:
     assert TagPolicy(anomaly=text).anomaly == chosen
 
 
-@pytest.mark.parametrize("text", [0, 0.5, -3, "on", True, math.nan, "nan", -math.inf, None, [], 10**400])
+@pytest.mark.parametrize("text", ["on", True, "Yes"])
+def test_on_is_the_detector_that_needs_no_tuning(text: object) -> None:
+    """YAML reads `on` as true."""
+    assert TagPolicy(anomaly=text).anomaly == (DetectorChoice("own_range"),)
+
+
+@pytest.mark.parametrize("text", [0, 0.5, -3, "maybe", math.nan, "nan", -math.inf, None, [], 10**400])
 def test_anything_else_is_no_threshold(text: object) -> None:
     """Not a number is not a quiet `off`."""
     with pytest.raises(ValidationError):
@@ -72,5 +78,5 @@ def test_defaults_are_those_of_the_reference() -> None:
     """Stated once, in the notation of the file."""
     policy = TagPolicy()
     assert (policy.deadband, policy.max_silence, policy.hysteresis) == ((0.0, 0.0), 60_000_000_000, (0.0, 0.01))
-    assert (policy.anomaly, policy.hi, PolicyDefaults().anomaly) == ((), None, None)
+    assert (policy.anomaly, policy.hi, PolicyDefaults().anomaly) == ((DetectorChoice("own_range"),), None, None)
     assert (DetectionConfig().memory, WindowConfig().grace) == (300_000_000_000, 500_000_000)

@@ -1,0 +1,1 @@
+"""Scores of the detectors on labelled data and on synthetic tags, at their shipped settings."""
