@@ -15,13 +15,14 @@ from gateway.app.uplinks import Uplinks, UplinkServices
 from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.core.loop_watch import LoopWatch
-from gateway.core.messages import DeviceState
+from gateway.core.messages import DeviceState, Lane
 from gateway.core.ports.layout_plugin import LayoutServices
 from gateway.core.ports.observer import DataObserver
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.topics import Topics
+from gateway.live.course import DeliveryCourse
 from gateway.live.history.historian import Historian
 from gateway.live.model import LiveModel, PartReadings
 from gateway.plugins import DETECTORS
@@ -79,21 +80,23 @@ class GatewayParts:
                 self._record,
                 self._layout_services,
                 self.past,
+                self._refresh_alarms,
             ),
         )
         self.outbox = self.uplinks.outbox
         self.pipeline = Pipeline(chain, encoder, self.uplinks.queue, self.board, table, clock, self.live)
         self.health = self.uplinks.health
+        self.course = DeliveryCourse(self._delivery, clock)
         self.certificates = CertificateWatch(self.uplinks.certificates, self.report, self.board.wake, clock)
         self.changes = ChangeWatch(trust_places(settings), self.outbox.watermarks, self.report, clock)
         self.sources = [self.running(source) for source in build_sources(settings, None, self.source_services(settings))]
 
     @property
-    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | LoopWatch | Historian]:
+    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | LoopWatch | DeliveryCourse | Historian]:
         """Return what works beside the data, by the name of its task."""
         history = {"history": self.history} if self.history is not None else {}
         loop = self.pipeline.loop_watch
-        return {"loop": loop, "certificates": self.certificates, "changes": self.changes, **history}
+        return {"course": self.course, "loop": loop, "certificates": self.certificates, "changes": self.changes, **history}
 
     async def close_history(self, most_s: float) -> None:
         """Write what is left of the history, at a stop; a disk that does not answer is left to itself."""
@@ -113,9 +116,19 @@ class GatewayParts:
             gateway_stats=self.stats,
         )
 
+    def _delivery(self) -> dict[str, int]:
+        """Return how the delivery is, for its course."""
+        stats = self.outbox.stats
+        names = (("events", Lane.EVENT), ("summaries", Lane.SUMMARY), ("windows", Lane.WINDOW))
+        lanes = {name: stats.stored.get(lane, 0) for name, lane in names}
+        sizes = {"memory_bytes": stats.memory_bytes, "disk_bytes": stats.disk_bytes}
+        counts = {"waiting": stats.messages, "lost": stats.lost, "thinned": stats.thinned, "acked": self.uplinks.acked}
+        return lanes | sizes | counts
+
     def stats(self) -> dict[str, float | str]:
         """Return counts since the start, what waits, days until certificates end."""
-        return {**self.uplinks.stats(), **self.certificates.days_left()}
+        alarms = self.chain.alarms.figures(self.clock.now_ns())
+        return {**self.uplinks.stats(), **self.certificates.days_left(), **alarms}
 
     def running(self, source: Source, settings: Settings | None = None) -> RunningSource:
         """Return a source of the present settings, or of others, as it is run."""
@@ -179,6 +192,9 @@ class GatewayParts:
         stats = self.outbox.stats
         return (stats.refused, stats.memory_since_ms) if stats.refused else None
 
+    def _refresh_alarms(self) -> None:
+        self.chain.alarms.refresh()
+
     def _record(self, event: Event) -> None:
         self.pipeline.event_log.record(event)
 
@@ -199,4 +215,5 @@ def _stages(settings: Settings, now_ns: int, observer: DataObserver) -> StageCha
         DETECTORS,
         settings.formulas,
         observer,
+        root.alarms,
     )

@@ -57,6 +57,7 @@ def gateway_view(parts: GatewayParts) -> GatewayView:
         configuration=lambda: [asdict(one) for one in settings_with_origins(parts.settings)],
         plan=lambda: _plan(parts.settings),
         history=history_of(parts.live, parts.history),
+        course=parts.course.since,
         sinks=lambda: _sinks(parts),
         past=parts.past,
     )

@@ -12,6 +12,7 @@ from gateway.cli.output import say
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.core.foreign_text import LONGEST_TEXT, clean
 from gateway.settings import device_schema, schema
+from gateway.settings.template_schema import template_schema
 
 _OF_SERVICE: Final = "/var/lib/gateway/outbox.db"
 
@@ -58,6 +59,7 @@ def init_folder(folder: Path, name: str, broker: str) -> int:
     files = {
         "gateway.yaml": text,
         "gateway.schema.json": orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode() + "\n",
+        "templates/template.schema.json": orjson.dumps(template_schema(), option=orjson.OPT_INDENT_2).decode() + "\n",
         "device.schema.json": orjson.dumps(device_schema(), option=orjson.OPT_INDENT_2).decode() + "\n",
         "devices/README": _DEVICES,
         ".gitignore": "secrets/\noutbox.db*\n",

@@ -4,9 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.cli.needed import load_needed
 from gateway.core.config_types import resolve_link
 from gateway.core.errors import ConfigError
-from gateway.settings import Settings, load
+from gateway.settings import Settings
 from gateway.settings.configured_sinks import assignment_of
 
 
@@ -40,7 +41,7 @@ def locations(path: Path, key_file: str, sink: str = "") -> list[OutboxLocation]
         if sink:
             raise ConfigError(f"--sink {sink}: {path} is a file already; name the configuration folder, or no sink")
         return [OutboxLocation(resolve_link(path), key_file)]
-    found = configured(load(path), key_file)
+    found = configured(load_needed(path), key_file)
     if sink:
         found = [one for one in found if one.sink == sink] or _unknown(sink, found)
     return found

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from gateway.cli.needed import load_needed
 from gateway.cli.output import waiting_for
 from gateway.cli.reports import missing_capability, run_command
 from gateway.core.errors import UsageError
 from gateway.core.ports.device_tools import Plannable
 from gateway.core.report import Item, Report
-from gateway.settings import Settings, load
+from gateway.settings import Settings
 
 
 def print_plan(folder: Path, answer_s: float) -> int:
@@ -15,7 +16,7 @@ def print_plan(folder: Path, answer_s: float) -> int:
 
     def plan() -> Report:
         with waiting_for(f"reading {folder}"):
-            settings = load(folder)
+            settings = load_needed(folder)
         return _build_plan(settings, answer_s)
 
     return run_command(plan, folder)

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from gateway.cli.interrupt import run_async
+from gateway.cli.needed import load_needed
 from gateway.cli.reports import is_url, plugin_for_url, plugin_of, run_command
 from gateway.core.blocks import SampleBlock
 from gateway.core.errors import UsageError
@@ -16,7 +17,7 @@ from gateway.core.ports.device_tools import Identifiable, Options, Readable
 from gateway.core.quality import REASONS, Quality
 from gateway.core.report import Part, Report, Styled, Table
 from gateway.core.tags import Tag
-from gateway.settings import Settings, load
+from gateway.settings import Settings
 from gateway.stages.formulas import Formulas
 
 _MOST_MISSING: Final = 10
@@ -34,7 +35,7 @@ def identify(folder: Path, where: str, options: Options) -> int:
     def ask() -> Report:
         if is_url(where):
             return run_async(plugin_for_url(where, Identifiable, "identified").identify(where, options))
-        plugin, entry = plugin_of(load(folder), where, Identifiable, "identified")
+        plugin, entry = plugin_of(load_needed(folder, where), where, Identifiable, "identified")
         return run_async(plugin.identify(entry.config, options))
 
     return run_command(ask, folder)
@@ -47,7 +48,7 @@ def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float 
     """
 
     def read() -> Report:
-        settings = load(folder)
+        settings = load_needed(folder, device)
         plugin, entry = plugin_of(settings, device, Readable, "read")
         first, end = settings.table.range_of(entry.number)
         tags = settings.table.tags[first:end]

@@ -10,6 +10,7 @@ from rich.progress import Progress, TaskID
 from rich.text import Text
 from rich.tree import Tree as RichTree
 
+from gateway.cli.needed import load_needed
 from gateway.cli.output import Output, listing, progress_bars, say
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.config_types import DeviceModel
@@ -18,7 +19,7 @@ from gateway.core.foreign_text import clean
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.report import Item, Line, Note, Part, RawText, Report, Styled, Table, Tree
 from gateway.plugins import SOURCES
-from gateway.settings import Settings, load
+from gateway.settings import Settings
 from gateway.settings.error_text import error_lines
 
 EXIT_INCOMPLETE = 1
@@ -149,7 +150,7 @@ def plugin_for_url(url: str, capability: type[T], participle: str) -> T:
 
 def plugin_for_device(folder: Path, name: str, capability: type[T], participle: str) -> tuple[T, DeviceEntry]:
     """Return a configured device that is enabled, and its protocol. Raises ConfigError, UsageError."""
-    return plugin_of(load(folder), name, capability, participle)
+    return plugin_of(load_needed(folder, name), name, capability, participle)
 
 
 def plugin_of(settings: Settings, name: str, capability: type[T], participle: str) -> tuple[T, DeviceEntry]:

@@ -131,9 +131,9 @@ def _make_plan(options: TailOptions) -> _Plan:
         section, root, place = _section(options, name, None)
         filters = options.topics or open_filters(root, options.templates)
         return _Plan(_followable(name), section, root, place, filters, bool(options.topics), bool(options.templates))
-    from gateway.settings import load
+    from gateway.cli.needed import load_needed
 
-    settings = load(options.config)
+    settings = load_needed(options.config)
     at, sink = _chosen(settings, options.sink)
     name = sink.plugin.name
     section, _, place = _section(options, name, sink.config)

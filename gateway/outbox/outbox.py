@@ -103,6 +103,7 @@ class Outbox:
             thinned=writer.ledger.thinned,
             refused=writer.refused,
             memory_since_ms=writer.health.since_ns // 1_000_000,
+            stored=writer.store.totals.messages,
         )
 
     @property

@@ -1,6 +1,7 @@
 """The outboxes of several sinks: opened, run and closed together."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -65,6 +66,7 @@ class OutboxSet:
             thinned=sum(own.thinned for own in found),
             refused=refused or ("" if self._is_owned else self._first.stats.refused),
             memory_since_ms=min(since, default=0),
+            stored=sum((Counter(own.stored) for own in found), Counter[int]()),
         )
 
     def of_sinks(self) -> Mapping[str, Stats]:

@@ -186,3 +186,5 @@ class Stats:
     """Why the disk takes nothing at present, empty when it does."""
     memory_since_ms: int = 0
     """Since when messages are in memory only, ms UTC, while the disk takes nothing."""
+    stored: Mapping[int, int] = field(default_factory=dict)
+    """Messages in the database, by lane."""

@@ -18,6 +18,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MOST_BYTES: Final = 65_536
 ENV_SECRET: Final = "GATEWAY_SECRET_"  # noqa: S105 - how the variables begin
 _SHORTEST_HIDDEN: Final = 4
+_EXPECTED: Final = "the secret in one of these"
 _CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 """systemd sets it for a service with LoadCredential= (systemd.exec(5))."""
 
@@ -100,7 +101,7 @@ class SecretReference(SecretStr):
             self._store.read(self.name)
         except SecretMissingError as error:
             file, line, path = self._place
-            return Problem(file, line, ".".join(map(str, path)), f"secret {self.name} {error}", "the secret in one of these")
+            return Problem(file, line, ".".join(map(str, path)), f"secret {self.name} {error}", _EXPECTED)
         return None
 
     @property
@@ -125,6 +126,11 @@ class SecretReference(SecretStr):
         return f"!secret {self.name}"
 
     __repr__ = __str__
+
+
+def is_missing_secret(problem: Problem) -> bool:
+    """Return whether a problem is that a secret is not here, or cannot be used (`SecretReference.problem`)."""
+    return problem.message.startswith("secret ") and problem.expected == _EXPECTED
 
 
 def variable_of(name: str) -> str:

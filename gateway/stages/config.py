@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, default, duration_ns
+from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, ValueRange, default, duration_ns
 from gateway.stages.alarms.config import LIMITS, MOST_ALARMS, AlarmConfig, Delay, OnDelay
 from gateway.stages.bands import Band, Number
 from gateway.stages.detector_choice import Detectors
@@ -17,6 +17,8 @@ class TagPolicy(ConfigModel):
 
     deadband: Band = default("0")
     """Change against the last value sent that is worth a message: in engineering units, or `1%` of the last value sent."""
+    valid_range: ValueRange | None = None
+    """What the sensor can measure: -50 to 400. A value outside is published as uncertain, `range_low` or `range_high`."""
     max_silence: DurationNs = default("60s")
     """Longest time without a message for this tag, even when nothing changes."""
     hihi: Number | None = None

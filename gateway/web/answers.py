@@ -46,6 +46,22 @@ class OutboxAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class CourseAnswer:
+    """The course of the delivery, as columns: messages that wait, those on disk by lane, and counts since the start."""
+
+    time_ms: list[int]
+    waiting: list[int]
+    events: list[int]
+    summaries: list[int]
+    windows: list[int]
+    memory_bytes: list[int]
+    disk_bytes: list[int]
+    lost: list[int]
+    thinned: list[int]
+    acked: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class StatusAnswer:
     """The gateway as a whole."""
 

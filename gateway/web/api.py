@@ -41,7 +41,12 @@ class Api:
     async def status(self, query: Query) -> a.StatusAnswer:
         """Return the gateway as a whole."""
         query.end()
+        await self.read_host()
         return self.status_now()
+
+    async def read_host(self) -> None:
+        """Read the machine's facts anew, not on the event loop."""
+        await self._host.refresh()
 
     def status_now(self) -> a.StatusAnswer:
         """Return the gateway as a whole, without a query."""
@@ -88,6 +93,14 @@ class Api:
             dict(counters),
             [a.SinkAnswer(**asdict(one)) for one in view.sinks()],
         )
+
+    async def course(self, query: Query) -> a.CourseAnswer:
+        """Return the course of the delivery, as far back as it is known."""
+        begin_ms, points = query.number("from", 0, 2**53), query.number("points", 1_000, MOST_POINTS)
+        query.end()
+        if self._view.course is None:
+            raise BadQuery("this gateway keeps no course of the delivery", status=404)
+        return a.CourseAnswer(**{name: column.tolist() for name, column in self._view.course(begin_ms, points).items()})
 
     async def devices(self, query: Query) -> a.DevicesAnswer:
         """Return all devices."""

@@ -1,5 +1,6 @@
 """What an edge box dies of: heat, a full or worn disk, memory, a wrong clock. Read from Linux's files, without a library."""
 
+import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +12,7 @@ from gateway.web.host_disk import usage, wear
 from gateway.web.host_links import links
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_LONGEST_S: Final = 0.2
 _THERMAL: Final = Path("/sys/class/thermal")
 _THROTTLED: Final = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 _PACKAGE_THROTTLED: Final = Path("/sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count")
@@ -22,9 +24,25 @@ class HostReadings:
     def __init__(self, disk: Path) -> None:
         """disk: a path on the file system that matters, which need not exist yet."""
         self._disk = disk
+        self._reading: asyncio.Future[None] | None = None
+        self._last: tuple[Mapping[str, tuple[str, float]], Mapping[str, bool]] | None = None
+
+    async def refresh(self) -> None:
+        """Read on a thread what `gauges` and `links` return then; a disk that does not answer leaves what was known."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(asyncio.to_thread(self._read))
+        done, _ = await asyncio.wait([self._reading], timeout=_LONGEST_S)
+        for one in done:
+            one.result()
+
+    def _read(self) -> None:
+        self._last = self._gauges(), links()
 
     def gauges(self) -> Mapping[str, tuple[str, float]]:
-        """Return for each name its meaning and its value."""
+        """Return for each name its meaning and its value: as last refreshed, or read now where that was never done."""
+        return self._last[0] if self._last is not None else self._gauges()
+
+    def _gauges(self) -> Mapping[str, tuple[str, float]]:
         found: dict[str, tuple[str, float]] = {}
         own = Path("/proc/self")
         if (pages := _number(own / "statm", 1)) is not None:
@@ -53,7 +71,7 @@ class HostReadings:
 
     def links(self) -> Mapping[str, bool]:
         """Return for each network interface whether it has a link."""
-        return links()
+        return self._last[1] if self._last is not None else links()
 
 
 def _text(path: Path) -> str:

@@ -50,6 +50,15 @@ _RAW: Final = (
 
 OPERATIONS: Final = (
     Operation("status", a.StatusAnswer, "The gateway as a whole: health, counts, outbox, host."),
+    Operation(
+        "course",
+        a.CourseAnswer,
+        "The course of the delivery: ten seconds apart for an hour, a minute apart for seven days, since the start.",
+        (
+            ("from", _INTEGER, "Begin, ms since the epoch; without it all."),
+            ("points", {**_INTEGER, "maximum": 4000}, "About how many rows at most."),
+        ),
+    ),
     Operation("devices", a.DevicesAnswer, "All devices: state, reason, and the command that finds out more."),
     Operation("connections", a.ConnectionsAnswer, "All connections to the field, and what was counted on them."),
     Operation(

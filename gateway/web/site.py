@@ -104,6 +104,7 @@ class Site:
         """Return the metrics. The event loop has its turn after each millisecond of them."""
         parts = []
         begun = time.monotonic()
+        await self._host.refresh()
         for part in metrics.slices(self._view, self._host):
             parts.append(part)
             if time.monotonic() - begun > _SLICE_S:

@@ -77,17 +77,22 @@ class Stream:
             if self._live.table_version != self._table:
                 self._begin_anew()
                 continue
+            await self._api.read_host()
             live, parts = self._live, [message("status", self._api.status_now())]
+            await asyncio.sleep(0)  # between all pieces: an alarm must not wait for what is made for viewers
             if live.devices_version > devices:
-                parts.append(message("devices", self._api.devices_now()))
                 devices = live.devices_version
+                parts.append(message("devices", self._api.devices_now()))
+                await asyncio.sleep(0)
             if live.alarms_version > alarms:
-                parts.append(message("alarms", self._api.alarms_now()))
                 alarms = live.alarms_version
+                parts.append(message("alarms", self._api.alarms_now()))
+                await asyncio.sleep(0)
             if news := live.events_since(events):
-                parts.append(message("events", self._api.events_now(list(news)[-_MOST_NEWS:])))
                 events = news[-1].version
-            self._send(b"".join(parts))
+                parts.append(message("events", self._api.events_now(list(news)[-_MOST_NEWS:])))
+                await asyncio.sleep(0)
+            await self._send(b"".join(parts))
 
     def _begin_anew(self) -> None:
         """Let all viewers go after a reload: the numbers of their tags mean others now. They come again."""
@@ -102,9 +107,11 @@ class Stream:
             message("status", api.status_now()) + message("devices", api.devices_now()) + message("alarms", api.alarms_now())
         )
 
-    def _send(self, common: bytes) -> None:
+    async def _send(self, common: bytes) -> None:
         made: dict[bytes, bytes] = {}  # viewers of the same tags get the same bytes
         for viewer in list(self._viewers):
+            if viewer not in self._viewers or self._live.table_version != self._table:
+                continue
             values = b""
             if viewer.tags.size:
                 key = viewer.tags.tobytes()
@@ -112,6 +119,7 @@ class Stream:
                     made[key] = message("values", self._api.values_now(viewer.tags))
                 values = made[key]
             self._give(viewer, common + values)
+            await asyncio.sleep(0)
 
     def _give(self, viewer: Viewer, content: bytes) -> None:
         try:

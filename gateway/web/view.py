@@ -159,6 +159,8 @@ class GatewayView:
     """What is read of each connection, and how busy that keeps it. Takes long: for a thread."""
     history: History | None = None
     """The values of the past; None while none are kept."""
+    course: Callable[[int, int], Mapping[str, NDArray[np.int64]]] | None = None
+    """The course of the delivery from a time in ms on, in so many rows at most, as the columns of `CourseAnswer`."""
     sinks: Callable[[], Sequence[SinkFacts]] = one_sink
     """Each of several sinks; none where there is only one."""
     past: PastRequests | None = None

@@ -80,3 +80,21 @@ async def test_a_login_without_its_secret_says_so_and_works_once_it_is_there(tmp
     assert "secret line is in none of its places" in missing.stderr
     assert there.returncode == 0, there.stderr
     assert FIRST not in there.stdout + there.stderr
+
+
+def test_commands_need_only_the_secrets_that_they_use(tmp_path: Path) -> None:
+    """Also at keys that are shown, as an address: the device that needs it is left out with the reason."""
+    device = LINE.format(port=1).replace("opc.tcp://127.0.0.1:1", "!secret line-url")
+    press = Modbus("press", f"tcp://127.0.0.1:{free_port()}", 1)
+    config = write_config(tmp_path, f"mqtt://127.0.0.1:{free_port()}", [press], files={"line.yaml": device})
+    planned = command(config, "plan")
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stderr.startswith("line is left out: ")
+    assert "devices/line.yaml:2: url: secret line-url is in none of its places" in planned.stderr
+    for words in (("read", "press"), ("tail", "--seconds", "1")):
+        found = command(config, *words)
+        assert "refuse" in found.stderr, found.stderr
+        assert "cannot be used" not in found.stderr
+    needed = command(config, "read", "line")
+    assert needed.returncode == 2
+    assert "secret line-url is in none of its places" in needed.stderr

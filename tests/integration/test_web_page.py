@@ -136,6 +136,18 @@ async def test_it_fits_a_phone(tmp_path: Path, screen: str) -> None:
         assert await page.run("document.querySelector('nav').getBoundingClientRect().bottom <= innerHeight + 1")
 
 
+async def test_the_course_of_the_delivery_is_the_gateways_and_survives_a_reload(tmp_path: Path) -> None:
+    async with _page(tmp_path) as (page, served):
+        drawn = "document.querySelectorAll('.u-legend').length === 2 && document.body.innerText.includes('windows on disk')"
+        for _ in range(2):
+            await page.open(served.url + "/#/delivery")
+            await page.wait(drawn)
+            found = await page.run("fetch('/api/v1/course?points=100').then(r => r.json()).then(c => c.waiting)")
+            assert found == [3] * 12
+        await page.run("[...document.querySelectorAll('button')].find(b => b.textContent === '7 days').click()")
+        await page.wait("document.querySelector('[aria-pressed=true]').textContent === '7 days'")
+
+
 async def test_it_is_used_by_keyboard(tmp_path: Path) -> None:
     async with _page(tmp_path) as (page, _):
         await page.wait("document.querySelectorAll('#nav a').length === 6")

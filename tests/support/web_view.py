@@ -11,9 +11,11 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.core.tags import Tag, TagTable
+from gateway.live.course import COLUMNS, DeliveryCourse
 from gateway.live.model import LiveModel, PartReadings
 from gateway.outbox.records import Stats
 from gateway.web.view import DeviceFacts, GatewayView, Identity
+from tests.support.clock import ManualClock
 
 STARTED_MS = 1_700_000_000_000
 
@@ -32,8 +34,17 @@ class FakePlant:
     refused: dict[str, str] = field(default_factory=dict)
     sources: list[Any] = field(default_factory=list)
 
+    def delivery(self) -> dict[str, int]:
+        """What the course of the delivery has a reading of."""
+        return dict.fromkeys(COLUMNS, 0) | {"waiting": self.outbox.messages, "lost": self.outbox.lost, "windows": 1}
+
     def view(self, **changes: Any) -> GatewayView:
-        """The view of it."""
+        """The view of it, in which the delivery has had a course for two minutes."""
+        clock = ManualClock(self.now_ns() - 120 * 10**9)
+        course = DeliveryCourse(self.delivery, clock)
+        for _ in range(12):
+            course.record()
+            clock.set_forward(10)
         view = GatewayView(
             identity=Identity("test", "1.2.3", "boot", STARTED_MS),
             live=self.live,
@@ -49,6 +60,7 @@ class FakePlant:
             certificates=lambda: {"broker": STARTED_MS + 86_400_000},
             about_device=lambda name: DeviceFacts("Modbus", f"tcp://{name}", f"gateway read {name}"),
             configuration=lambda: [{"file": "gateway.yaml", "key": "name", "value": "test", "origin": "gateway.yaml:1"}],
+            course=course.since,
             plan=lambda: [{"title": "tcp://x", "headings": ["reads"], "rows": [["holding 0..9"]], "lines": ["busy"]}],
         )
         return replace(view, **changes)

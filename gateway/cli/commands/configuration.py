@@ -116,8 +116,9 @@ def schema(
         bool, typer.Option("--messages", help="Of the MQTT payloads instead, for those who read them.")
     ] = False,
     devices: Annotated[bool, typer.Option("--devices", help="Of the files in devices/ instead.")] = False,
+    templates: Annotated[bool, typer.Option("--templates", help="Of the files in templates/ instead.")] = False,
 ) -> None:
     """Print the JSON Schema of gateway.yaml, for editors that complete and check while you type."""
     from gateway.cli.schema import print_schema
 
-    exit_with(lambda: print_schema(messages, devices))
+    exit_with(lambda: print_schema(messages, devices, templates))

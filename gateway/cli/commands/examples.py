@@ -11,7 +11,11 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "log-level": ("gateway log-level", "gateway log-level opcua debug", "gateway log-level all info"),
     "status": ("gateway status --config myplant",),
     "top": ("gateway top --config myplant", "gateway top --tags oil"),
-    "schema": ("gateway schema > gateway.schema.json", "gateway schema --devices > device.schema.json"),
+    "schema": (
+        "gateway schema > gateway.schema.json",
+        "gateway schema --devices > device.schema.json",
+        "gateway schema --templates > template.schema.json",
+    ),
     "init": ("gateway init myplant --name press-shop --broker mqtts://broker.example",),
     "add": (
         "gateway add modbus tcp://192.168.0.10 --unit 1 --config myplant",

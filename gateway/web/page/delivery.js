@@ -1,7 +1,7 @@
 // What waits, what was lost, where it goes, which certificates end, and how the machine is.
 import { fill, h, pill } from "./dom.js";
 import * as f from "./format.js";
-import { levelsSeen, live, on } from "./live.js";
+import { ask, live, on } from "./live.js";
 import { colour, plot } from "./plot.js";
 
 const HOST = {
@@ -12,14 +12,35 @@ const HOST = {
   host_clock_synchronized: ["Clock kept by a time service", (v) => (v ? "yes" : "no")], host_clock_error_seconds: ["Clock wrong by at most", (s) => `${(s * 1000).toFixed(0)} ms`],
 };
 
+const SPANS = [[600e3, "10 min"], [3600e3, "1 h"], [86400e3, "1 day"], [7 * 86400e3, "7 days"]];
+
 export function show(main) {
   const outbox = h("div", { class: "card" }), sink = h("div", { class: "card" }), certificates = h("div", { class: "card" }), host = h("div", { class: "card" });
   const waiting = h("div", { class: "chart low" }), rates = h("div", { class: "chart low" });
+  const buttons = SPANS.map(([wanted, text]) => h("button", { type: "button", class: "ghost", "aria-pressed": "false", onclick: () => choose(wanted) }, text));
   main.append(h("h1", {}, "Delivery"), h("div", { class: "two" }, outbox, sink),
+    h("div", { class: "row", role: "group", "aria-label": "Span of time" }, buttons),
     h("div", { class: "two" }, h("div", { class: "card" }, h("h2", {}, "Waiting messages"), waiting), h("div", { class: "card" }, h("h2", {}, "Lost and merged since the start"), rates)),
     h("div", { class: "two" }, certificates, host));
   const line = (label, name) => ({ label, stroke: colour(name), width: 1.8, points: { show: false }, value: (_, v) => (v === null ? "–" : f.count(v)) });
-  const charts = [plot(waiting, 190, [line("waiting", "accent")], columns(["messages"])), plot(rates, 190, [line("lost", "bad"), line("merged", "warn")], columns(["lost", "thinned"]))];
+  let course = null, span = 600e3, timer = 0, gone = false;
+  const columns = (names) => seenSince(course, span, names);
+  const WAITING = ["waiting", "events", "summaries", "windows"], LOST = ["lost", "thinned"];
+  const charts = [
+    plot(waiting, 190, [line("waiting", "accent"), line("events on disk", "bad"), line("summaries on disk", "ok"), line("windows on disk", "warn")], columns(WAITING)),
+    plot(rates, 190, [line("lost", "bad"), line("merged", "warn")], columns(LOST)),
+  ];
+  const drawCourse = () => { charts[0].setData(columns(WAITING)); charts[1].setData(columns(LOST)); };
+  const choose = async (wanted) => {
+    span = wanted;
+    clearTimeout(timer);
+    buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(SPANS[at][0] === span)));
+    const found = await ask(`course?from=${Math.round((live.status?.now_ms ?? Date.now()) - span)}&points=1000`).catch(() => null);
+    if (gone || span !== wanted) return;
+    course = found ?? course;
+    drawCourse();
+    timer = setTimeout(() => choose(span), 10_000);
+  };
   const draw = () => {
     const s = live.status;
     if (!s) return;
@@ -28,18 +49,18 @@ export function show(main) {
     drawCertificates(certificates, s);
     fill(host, h("h2", {}, "Machine"), facts(Object.entries(HOST).filter(([key]) => key in s.host).map(([key, [text, show]]) => [text, show(s.host[key])])
       .concat(Object.entries(s.links).map(([name, up]) => [`Link of ${name}`, up ? "up" : "down"]))));
-    charts[0].setData(columns(["messages"]));
-    charts[1].setData(columns(["lost", "thinned"]));
   };
   draw();
+  choose(span);
   const off = on("status", draw);
-  return () => { off(); charts.forEach((chart) => chart.destroy()); };
+  return () => { gone = true; clearTimeout(timer); off(); charts.forEach((chart) => chart.destroy()); };
 }
 
-function columns(names) {
-  const seen = levelsSeen(), end = seen.length ? seen[seen.length - 1].t : Date.now(), begin = end - 300e3;
-  const points = seen.length && seen[0].t <= begin ? seen : [{ t: begin }, ...seen]; // five minutes at least: no axis of years around one point
-  return [points.map((p) => p.t / 1000), ...names.map((name) => points.map((p) => p[name] ?? null))];
+/** Return the course as columns, over all of the span: no axis of years around one point. */
+function seenSince(course, span, names) {
+  const times = course?.time_ms ?? [], end = times.length ? times.at(-1) : Date.now(), begin = end - span;
+  const pad = times.length === 0 || times[0] > begin + 30e3 ? [begin] : [];
+  return [[...pad, ...times].map((t) => t / 1000), ...names.map((name) => [...pad.map(() => null), ...(course?.[name] ?? [])])];
 }
 
 const facts = (pairs) => h("dl", { class: "facts" }, pairs.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));

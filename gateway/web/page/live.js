@@ -8,7 +8,6 @@ export const live = { status: null, devices: [], alarms: [], events: [], connect
 
 const listeners = new Map();
 const seen = new Map();
-const levels = [];
 let source = null;
 let tags = "";
 let timer = 0;
@@ -59,9 +58,6 @@ function open() {
     const isOther = live.status && live.status.config !== content.config;
     live.status = content;
     if (isOther) { seen.clear(); tell("configuration", content); }
-    const { messages, lost, thinned, disk_bytes } = content.outbox;
-    levels.push({ t: content.now_ms, messages, lost, thinned, disk: disk_bytes, acked: content.outbox.counters.acked ?? 0, samples: content.samples });
-    if (levels.length > 1800) levels.splice(0, levels.length - 1800);
   });
   take("devices", (content) => { live.devices = content.devices; });
   take("alarms", (content) => { live.alarms = content.alarms; });
@@ -82,6 +78,3 @@ function remember(tag, t, v, quality) {
 
 /** What this page has seen of a tag, oldest first. */
 export const seenOf = (tag) => seen.get(tag) ?? [];
-
-/** What this page has seen of the outbox, oldest first. */
-export const levelsSeen = () => levels;
