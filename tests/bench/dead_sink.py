@@ -17,11 +17,11 @@ _SETTLE_S, _MEASURE_S, _TURNS = 12.0, 20.0, 2
 
 
 def _with_sinks(text: str, broker: str, dead: bool) -> str:
-    """Return gateway.yaml with the broker alone, or beside one that refuses connections."""
+    """Return gateway.yaml with the broker alone, or beside a Kafka that is not there."""
     head, _, rest = text.partition("mqtt:\n")
     rest = rest[rest.index("outbox:") :]
     sinks = [f"  - {{name: here, kind: mqtt, url: '{broker}'}}\n"]
-    sinks += [f"  - {{name: gone, kind: mqtt, url: 'mqtt://127.0.0.1:{free_port()}'}}\n"] if dead else []
+    sinks += [f"  - {{name: gone, kind: kafka, brokers: '127.0.0.1:{free_port()}'}}\n"] if dead else []
     return f"{head}sinks:\n{''.join(sinks)}{rest}"
 
 

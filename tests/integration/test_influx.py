@@ -3,17 +3,21 @@
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
+from gateway.core.ports.sink import Certified
 from tests.support.gateway import ROOT
 from tests.support.influx import PASSWORD, Influx1, Victoria
 from tests.support.line_protocol import read
+from tests.support.mosquitto import Authority
 from tests.support.network import free_port, until
 from tests.support.sink_stand import START_MS, build, delivery, put, served
 
@@ -115,7 +119,7 @@ Answers = Callable[[web.Request, str], Any]
 
 
 @asynccontextmanager
-async def answering(answer: Answers, path: str = "/api/v2/write") -> AsyncIterator[str]:
+async def answering(answer: Answers, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server that answers as a test says; it has the request and its lines, which are read strictly."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -126,13 +130,13 @@ async def answering(answer: Answers, path: str = "/api/v2/write") -> AsyncIterat
         return said if isinstance(said, web.StreamResponse) else web.json_response(said[1], status=said[0])
 
     app = web.Application(client_max_size=2**26)
-    app.router.add_post(path, handle)
+    app.router.add_post("/api/v2/write", handle)
     runner = web.AppRunner(app)
     await runner.setup()
     port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if context else 'http'}://127.0.0.1:{port}"
     finally:
         await runner.cleanup()
 
@@ -203,6 +207,19 @@ async def test_a_token_that_is_withdrawn_ends_the_connection() -> None:
             await asyncio.wait_for(sink.send(delivery({"tags": {"oil": GOOD}})), 30)
         await until(serving.done, 10, "the end")
         await sink.close()
+
+
+async def test_https_is_used_and_its_certificate_known(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("127.0.0.1"))
+    async with (
+        answering(lambda request, lines: (204, None), context) as url,
+        served(build("influx", url=url, tls={"ca": str(authority.certificate)})) as sink,
+    ):
+        assert await put(sink, delivery({"tags": {"oil": GOOD}})) == [None]
+        assert isinstance(sink, Certified)
+        assert [(one.owner, one.subject) for one in sink.certificates] == [("broker", "CN=127.0.0.1")]
 
 
 async def test_it_goes_nowhere_else() -> None:

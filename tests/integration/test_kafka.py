@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
+from gateway.core.ports.sink import Certified
 from tests.support.kafka import Kafka, headers_of
 from tests.support.mosquitto import Authority
 from tests.support.sink_stand import build, delivery, put, served
@@ -133,6 +134,11 @@ async def test_tls_with_a_certificate_of_its_own_gets_in(stand: Stand) -> None:
     sink = build("kafka", brokers=f"127.0.0.1:{stand.tls}", topic="login", tls=files)
     async with served(sink):
         assert await put(sink, delivery()) == [None]
+        assert isinstance(sink, Certified)
+        assert [(one.owner, one.subject) for one in sink.certificates] == [
+            ("broker", "CN=127.0.0.1"),
+            ("gateway", "CN=gateway"),
+        ]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sinks.mqtt.certificates import certificate_in
+from gateway.sinks.access.certificates import certificate_in
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.integration.test_mqtt_codes import Script

@@ -15,7 +15,7 @@ import pytest
 from gateway.app.uplinks import _document as document_of_rows
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports.sink import Sink
+from gateway.core.ports.sink import Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
 from gateway.encoding.columns import columns_of
 from gateway.layouts.device.layout import DeviceLayout
@@ -150,6 +150,8 @@ async def test_a_wrong_password_is_said_and_never_shown(stand: Stand, caplog: py
 async def test_tls_is_used_and_what_does_not_fit_is_said(stand: Stand) -> None:
     async with served(stand.sink(tls={"ca": str(stand.authority.certificate)})) as sink:
         assert await put(sink, delivery({"tags": {"oil": GOOD}})) == [None]
+        assert isinstance(sink, Certified)
+        assert [(one.owner, one.subject) for one in sink.certificates] == [("broker", "CN=127.0.0.1")]
     in_use = (
         "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'gateway-gw'"
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent
 from gateway.core.ports.layout import Properties
-from gateway.sinks.mqtt.certificates import Certificate
+from gateway.sinks.access.certificates import Certificate
 from gateway.sinks.mqtt.types import QoS
 
 NO_PROPERTIES = Properties()

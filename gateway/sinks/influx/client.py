@@ -4,15 +4,18 @@ import asyncio
 import base64
 import gzip
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
 import aiohttp
 import orjson
+from aiohttp.connector import Connection
 
 from gateway.core.errors import NotConnected
 from gateway.core.foreign_text import LONGEST_TEXT, clean
+from gateway.sinks.access.certificates import Certificate, in_use, peer_certificate
 from gateway.sinks.access.reasons import unreachable
 from gateway.sinks.access.secret import read_secret
 from gateway.sinks.access.tls import tls_context
@@ -66,10 +69,16 @@ class InfluxClient:
         self._config = config
         self._agent = agent
         self._session: aiohttp.ClientSession | None = None
+        self._peer = _Peer()
         v2 = config.version == "2"
         self._url = config.url + ("/api/v2/write" if v2 else "/write")
         own = {"org": config.org, "bucket": config.bucket} if v2 else {"db": config.database, "rp": config.retention_policy}
         self._query = {key: value for key, value in own.items() if value} | {"precision": "ns"}
+
+    @property
+    def certificates(self) -> Sequence[Certificate]:
+        """Return the server's certificate and the gateway's own. Reads a file."""
+        return in_use(self._peer.content, self._config.tls.cert)
 
     async def open(self) -> None:
         """Read files and secrets, and see that the server lets the gateway in. Raises NotConnected."""
@@ -83,6 +92,7 @@ class InfluxClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
+            response_class=_noting(self._peer),
         )
         await self.probe()
 
@@ -153,6 +163,25 @@ class InfluxClient:
             return context, {}
         both = base64.b64encode(f"{config.username}:{password}".encode()).decode()
         return context, {"Authorization": f"Basic {both}"}
+
+
+@dataclass(slots=True)
+class _Peer:
+    """The server of the last answer."""
+
+    content: bytes = b""
+    """Its certificate, DER; empty without TLS."""
+
+
+def _noting(peer: _Peer) -> type[aiohttp.ClientResponse]:
+    """Return a class of answers that note whose they are: after its last byte an answer does not know its connection."""
+
+    class NotingResponse(aiohttp.ClientResponse):
+        async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+            peer.content = peer_certificate(connection.transport)
+            return await super().start(connection)
+
+    return NotingResponse
 
 
 def _header(token: str) -> str:

@@ -9,6 +9,7 @@ from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.sink import EndedBy, Ending
 from gateway.core.wait_first import first
+from gateway.sinks.access.certificates import Certificate
 from gateway.sinks.access.gathering import Gathering, Pending
 from gateway.sinks.influx.client import Answer, InfluxClient, Verdict
 from gateway.sinks.influx.config import InfluxConfig
@@ -30,6 +31,11 @@ class InfluxSink:
         self._client = InfluxClient(config, agent)
         self._gathering = Gathering(config.in_flight, config.batch, _MOST_BATCH_BYTES)
         self._closed = asyncio.Event()
+
+    @property
+    def certificates(self) -> Sequence[Certificate]:
+        """Return the server's certificate and the gateway's own. Reads a file; may be called on a thread."""
+        return self._client.certificates
 
     async def open(self) -> None:
         """See that the server is there and lets the gateway in. Raises NotConnected."""

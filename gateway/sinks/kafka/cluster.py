@@ -75,6 +75,11 @@ class Cluster:
         """Return whether a connection to any broker stands."""
         return any(connection.connected() for connection in self._connections.values())
 
+    @property
+    def peer_certificate(self) -> bytes:
+        """Return the certificate of a broker, DER; empty without TLS, or without a connection."""
+        return next((one.peer_certificate for one in self._connections.values() if one.connected()), b"")
+
     def partitions(self, topic: str) -> list[int]:
         """Return the partitions of a topic, ascending; none where it is not known."""
         return sorted(self._leaders.get(topic, ()))

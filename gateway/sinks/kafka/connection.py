@@ -21,6 +21,7 @@ from aiokafka.errors import (
 from pydantic import SecretStr
 
 from gateway.core.errors import NotConnected
+from gateway.sinks.access.certificates import peer_certificate
 from gateway.sinks.access.reasons import unreachable
 from gateway.sinks.access.secret import read_secret
 
@@ -103,6 +104,11 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]
             sasl_oauth_token_provider=_FileToken(access.token_file) if access.token_file else None,
         )
         self._access = access
+
+    @property
+    def peer_certificate(self) -> bytes:
+        """Return the broker's certificate, DER; empty without TLS."""
+        return peer_certificate(self._writer.transport if self._writer is not None else None)
 
     @staticmethod
     async def _read(self_ref: Any) -> None:

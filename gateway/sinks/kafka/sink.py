@@ -1,7 +1,7 @@
 """The sink over an idempotent producer: each connection of the publisher is one producer."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.core.clock import Clock
@@ -9,6 +9,7 @@ from gateway.core.errors import GatewayError, NotConnected, Permanent, Postponed
 from gateway.core.ports.layout import Layout
 from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.sink import EndedBy, Ending
+from gateway.sinks.access.certificates import Certificate, in_use
 from gateway.sinks.access.outcome import Outcome, end
 from gateway.sinks.access.secret import read_secret
 from gateway.sinks.access.tls import tls_context
@@ -42,6 +43,12 @@ class KafkaSink:
         self._flying = self._flying_bytes = 0
         self._changed = asyncio.Event()
         self._closed = asyncio.Event()
+
+    @property
+    def certificates(self) -> Sequence[Certificate]:
+        """Return a broker's certificate and the gateway's own. Reads a file; may be called on a thread."""
+        tls, cluster = self._config.tls, self._cluster
+        return in_use(cluster.peer_certificate if cluster is not None else b"", tls.cert if tls is not None else None)
 
     async def open(self) -> None:
         """Reach the cluster and get an id for a producer. Raises NotConnected."""

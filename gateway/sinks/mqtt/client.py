@@ -7,10 +7,10 @@ from dataclasses import replace
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.ports.layout import Properties
 from gateway.core.undo import undone_on_error
+from gateway.sinks.access.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.address import Address
 from gateway.sinks.mqtt.broker_limits import BrokerLimits
 from gateway.sinks.mqtt.broker_list import BrokerList
-from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.connect_thread import ConnectThread
 from gateway.sinks.mqtt.connection import Connection

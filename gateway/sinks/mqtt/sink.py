@@ -11,8 +11,8 @@ from gateway.core.ports.layout import Layout, Session
 from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.sink import EndedBy, Ending, StatusFeed
 from gateway.core.wait_first import first
+from gateway.sinks.access.certificates import Certificate
 from gateway.sinks.mqtt.birth_publisher import Answers, BirthPublisher
-from gateway.sinks.mqtt.certificates import Certificate
 from gateway.sinks.mqtt.host_session import HostSession, SubscribingClient
 from gateway.sinks.mqtt.message_expiry import NO_EXPIRY, MessageExpiry
 from gateway.sinks.mqtt.packet_sender import PacketSender, PublishingClient

@@ -10,7 +10,7 @@ from gateway.core.bounded_file import read_bounded
 from gateway.core.errors import NotConnected
 from gateway.core.revocation_lists import is_pem_of_lists
 from gateway.core.undo import undone_on_error
-from gateway.sinks.mqtt.certificates import Certificate, certificate_of, fingerprint
+from gateway.sinks.access.certificates import Certificate, certificate_of, fingerprint
 from gateway.sinks.mqtt.config import MqttTls
 
 _CRL_CHECKS: Final = {"chain": ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN, "leaf": ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF}

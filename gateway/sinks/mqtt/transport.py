@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from gateway.core.errors import NotConnected
 from gateway.core.undo import undone_on_error
+from gateway.sinks.access.certificates import Certificate
 from gateway.sinks.mqtt.address import Address
 from gateway.sinks.mqtt.buffered_socket import BufferedSocket
-from gateway.sinks.mqtt.certificates import Certificate
 from gateway.sinks.mqtt.config import MqttConfig, MqttTls
 from gateway.sinks.mqtt.proxy import connect_through
 from gateway.sinks.mqtt.reason_codes import unreachable

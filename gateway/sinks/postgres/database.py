@@ -9,6 +9,7 @@ import asyncpg
 
 from gateway.core.errors import NotConnected
 from gateway.core.foreign_text import LONGEST_TEXT, clean
+from gateway.sinks.access.certificates import Certificate, in_use
 from gateway.sinks.access.reasons import unreachable
 from gateway.sinks.access.secret import read_secret
 from gateway.sinks.access.tls import tls_context
@@ -54,6 +55,12 @@ class Database:
         self._connection: asyncpg.Connection[Any] | None = None
         self.lost: asyncio.Event = asyncio.Event()
         """The connection has gone."""
+
+    @property
+    def certificates(self) -> Sequence[Certificate]:
+        """Return the database's certificate and the gateway's own. Reads a file."""
+        tls, loop = self._config.tls, self._loop
+        return in_use(loop.peer if loop is not None else b"", tls.cert if tls is not None else None)
 
     async def open(self) -> None:
         """Connect, and make the tables where that is allowed. Raises NotConnected."""

@@ -7,6 +7,8 @@ from typing import Any, Final, cast
 
 from asyncpg.protocol import Protocol
 
+from gateway.sinks.access.certificates import peer_certificate
+
 _MOST_BYTES: Final = 16 << 20
 """Between two statements of ours, whose answers have some hundred bytes."""
 _MOST_LOGIN_BYTES: Final = 64 << 10
@@ -105,6 +107,8 @@ class GuardedLoop:
         self._guard: Guard | None = None
         self.reason = ""
         """Why a connection was broken, empty where none was."""
+        self.peer = b""
+        """The database's certificate, DER; empty without TLS."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
@@ -122,6 +126,7 @@ class GuardedLoop:
     async def start_tls(self, transport: asyncio.Transport, protocol: Any, *args: Any, **more: Any) -> Any:
         """Begin TLS, as `loop.start_tls`."""
         secured = await self._loop.start_tls(transport, protocol, *args, **more)
+        self.peer = peer_certificate(secured)
         return None if secured is None else _GuardedTransport(secured, self._guarded)
 
     def _guarded(self, inner: asyncio.Protocol) -> asyncio.Protocol:

@@ -10,6 +10,7 @@ from gateway.core.errors import GatewayError, NotConnected, Retryable
 from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.sink import EndedBy, Ending
+from gateway.sinks.access.certificates import Certificate
 from gateway.sinks.access.gathering import Gathering, Pending
 from gateway.sinks.access.streams import place_of
 from gateway.sinks.postgres.config import PostgresConfig
@@ -33,6 +34,11 @@ class PostgresSink:
         self._database = Database(config, gateway, client)
         self._gathering = Gathering(config.in_flight, config.batch, _MOST_BATCH_BYTES)
         self._closed = asyncio.Event()
+
+    @property
+    def certificates(self) -> Sequence[Certificate]:
+        """Return the database's certificate and the gateway's own. Reads a file; may be called on a thread."""
+        return self._database.certificates
 
     async def open(self) -> None:
         """Connect. Raises NotConnected."""

@@ -104,6 +104,10 @@ class Conditions:
             known |= {self._key(row): row for row in range(begin, end)}
         return np.array([known.get(others._key(row), -1) for row in rows.tolist()], np.intp)
 
+    def label(self, row: int) -> str:
+        """Return `device/tag condition`, for people."""
+        return f"{self.table.label(int(self.tag[row]))} {self.configs[row].condition}"
+
     def _key(self, row: int) -> tuple[str, str, str, str]:
         config, tag = self.configs[row], self.table.tags[int(self.tag[row])]
         return self.table.devices[tag.device], tag.name, config.condition, config.kind

@@ -1,5 +1,6 @@
 """Certificates of a connection: fingerprints and the day they end. Pure, but for reading one's own file."""
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,18 @@ def certificate_in(owner: Owner, path: Path) -> Certificate | None:
         return _describe(owner, x509.load_pem_x509_certificate(read_bounded(path)))
     except (OSError, ValueError, UnsupportedAlgorithm):
         return None
+
+
+def in_use(peer: bytes, own: Path | None) -> list[Certificate]:
+    """Return those of a connection. peer: the server's, DER, empty without TLS; own: the gateway's file. Reads a file."""
+    found = [certificate_of("broker", peer) if peer else None, certificate_in("gateway", own) if own is not None else None]
+    return [certificate for certificate in found if certificate is not None]
+
+
+def peer_certificate(transport: asyncio.BaseTransport | None) -> bytes:
+    """Return the certificate that the other side has shown, DER; empty without TLS."""
+    secured = transport.get_extra_info("ssl_object") if transport is not None else None
+    return (secured.getpeercert(binary_form=True) or b"") if secured is not None else b""
 
 
 def fingerprint(content: bytes) -> str:
