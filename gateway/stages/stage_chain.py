@@ -89,7 +89,8 @@ class StageChain:
         """Return the stages for a configuration. policies: one per tag id; detectors: the known kinds, by name."""
         silence = np.array([p.max_silence for p in policies], np.int64)
         choices = [policy.anomaly for policy in policies]
-        context = DetectionContext(window.length, detection.memory, detection.warmup)
+        devices = np.array([tag.device for tag in table.tags], np.intp)
+        context = DetectionContext(window.length, detection.memory, detection.warmup, devices)
         kept, kept_minutes = [KeptSpans(table, window.late_keep) if window.late == "replace" else None for _ in range(2)]
         wants_summaries = publish.summaries or (observer is not None and observer.wants_summaries)
         return cls(
