@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,16 @@ class Detector(Protocol):
 
         Raises ValueError for a state that is not one of its own; then nothing has changed.
         """
+        ...
+
+
+@runtime_checkable
+class LongLived(Protocol):
+    """A detector whose knowledge is of use for longer than an hour."""
+
+    @property
+    def kept_ns(self) -> int:
+        """Return how old what was learnt may be to be taken up after a restart, ns."""
         ...
 
 

@@ -56,6 +56,9 @@ class JointDetector:
     window is judged 11 s after its end, with what came late until then.
     """
 
+    kept_ns: Final = 7 * 86_400_000_000_000
+    """See `LongLived`."""
+
     def __init__(self, tags: TagIds, devices: Rows, window_ns: int, learn: NDArray[np.int64]) -> None:
         """Begin without knowledge. devices: row of the device of each tag; learn: windows, of each tag."""
         self._tags = tags
