@@ -50,10 +50,10 @@ class Tail:
         )
         return cls(process)
 
-    async def says(self, words: str) -> None:
-        """Wait until standard output has held these words."""
-        async with asyncio.timeout(20):
-            while words not in self.text:
+    async def says(self, words: str, times: int = 1) -> None:
+        """Wait until standard output has held these words, so many times."""
+        async with asyncio.timeout(60):
+            while self.text.count(words) < times:
                 line = (await self._process.stdout.readline()).decode()
                 assert line, f"ended without saying {words!r}: {self.text}"
                 self.text += line
