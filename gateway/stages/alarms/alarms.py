@@ -196,8 +196,8 @@ class Alarms:
     # Restart and reload.
 
     def kept(self) -> dict[str, NDArray[Any]]:
-        """Return what a later run needs of the active alarms: `tag`, `condition`, `onset`, `value`, `quality`."""
-        rows, state = np.flatnonzero(self.active), self.machine.state
+        """Return what a later run needs of the alarms that are active, or shelved for a span: columns by their names."""
+        rows, state = np.flatnonzero(self.active | self._for_a_span()), self.machine.state
         names = [self.conditions.configs[row].condition for row in rows.tolist()]
         return {
             "tag": self.conditions.tag[rows],
@@ -205,16 +205,29 @@ class Alarms:
             "onset": state.onset[rows],
             "value": state.value[rows],
             "quality": state.quality[rows],
+            "active": self.active[rows],
+            "shelved_until": self.shelved_until[rows],
         }
 
+    def _for_a_span(self) -> Mask:
+        return np.array([one.shelved_for is not None for one in self.conditions.configs], np.bool_)
+
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
-        """Go on with the active alarms of an earlier run. An alarm that there is no more does not become active."""
+        """Go on with the active alarms of an earlier run, and with the spans for which alarms are shelved.
+
+        An alarm that there is no more does not become active.
+        """
         tags = kept["tag"]
         rows = np.flatnonzero(np.isin(self.conditions.tag, tags))
         known = {(int(self.conditions.tag[row]), self.conditions.configs[row].condition): row for row in rows.tolist()}
         found = [known.get(one, -1) for one in zip(tags.tolist(), kept["condition"].tolist(), strict=True)]
         place = np.flatnonzero(np.array(found, np.intp) >= 0)
         row, state = np.array(found, np.intp)[place], self.machine.state
+        spans = self._for_a_span()[row]
+        self.shelved_until[row[spans]] = kept["shelved_until"][place[spans]]
+        self._shelving = bool(self.shelved_until.any())
+        is_active = kept["active"][place]
+        row, place = row[is_active], place[is_active]
         state.active[row] = state.latch[row] = True
         state.level[row] = ON
         state.since[row] = state.onset[row] = kept["onset"][place]

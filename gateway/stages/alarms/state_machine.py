@@ -119,6 +119,12 @@ class StateMachine:
         band = self.spans.bands(row, value, is_second, begins)
         distance, usable = self._distances(row, time, value, usable, is_second, begins)
         level = self._levels(row, distance, usable, band, begins)
+        held = self.state.level[row]
+        is_settled = (level == held) & ((held == BAD) | ((held == ON) == self.state.active[row]))
+        if is_settled.all():  # nearly always: nothing has changed, and no delay runs
+            ends = np.r_[begins[1:], True]
+            self.state.newest[row[ends]] = time[ends]
+            return None
         quality = np.where(usable | (quality < USABLE_FROM), quality, np.uint8(Quality.BAD_NOT_AVAILABLE))
         return self._runs(row, time, value, quality, level, begins)
 

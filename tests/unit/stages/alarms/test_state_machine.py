@@ -175,6 +175,20 @@ def test_a_shelved_alarm_is_said_when_its_time_is_over() -> None:
     assert real.tick(T0 + 11 * SECOND, T0 + 11 * SECOND) == []
 
 
+def test_a_restart_does_not_shelve_anew() -> None:
+    """Neither while the span lasts nor after it."""
+    policy = {"alarms": [{"hi": 4, "shelved_for": "10s"}]}
+    before = one(policy)
+    before.push(block_of([Sample(0, T0, 5.0, GOOD)]), T0)
+    for second, until in ((5, T0 + 10 * SECOND), (11, 0)):
+        now = T0 + second * SECOND
+        before.tick(now, now)
+        after = Alarms(before.conditions.table, [TagPolicy(**policy)], now)
+        after.restore(before.kept())
+        assert after.shelved_until.tolist() == [until]
+        assert len(after.announced(now)) == (until == 0)
+
+
 def test_an_alarm_out_of_service_is_not_evaluated() -> None:
     assert push(one({"alarms": [{"hi": 4, "out_of_service": True}]}), 5.0) == []
 
