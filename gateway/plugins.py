@@ -19,6 +19,7 @@ from gateway.sinks.postgres.plugin import PostgresPlugin
 from gateway.sources.modbus.plugin import ModbusPlugin
 from gateway.sources.opcua.plugin import OpcUaPlugin
 from gateway.stages.detectors.ewma import EwmaPlugin
+from gateway.stages.detectors.joint import JointPlugin
 from gateway.stages.detectors.own_range.detector import OwnRangePlugin
 
 _SOURCES: Final[tuple[Plugin, ...]] = (
@@ -49,7 +50,7 @@ SINKS: Final[dict[str, SinkPlugin]] = {plugin.name: plugin for plugin in _SINKS}
 LAYOUTS: Final[dict[str, LayoutPlugin]] = {plugin.name: plugin for plugin in _LAYOUTS}
 """Layouts by the value of `publish.layout`."""
 
-_DETECTORS: Final[tuple[AnyDetectorPlugin, ...]] = (OwnRangePlugin(), EwmaPlugin())
+_DETECTORS: Final[tuple[AnyDetectorPlugin, ...]] = (OwnRangePlugin(), JointPlugin(), EwmaPlugin())
 
 DETECTORS: Final[dict[str, AnyDetectorPlugin]] = {plugin.name: plugin for plugin in _DETECTORS}
 """Detectors by their name in the list `anomaly:` of a tag."""

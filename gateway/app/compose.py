@@ -80,6 +80,7 @@ class GatewayParts:
                 self._record,
                 self._layout_services,
                 self.past,
+                self._refresh_alarms,
             ),
         )
         self.outbox = self.uplinks.outbox
@@ -126,7 +127,8 @@ class GatewayParts:
 
     def stats(self) -> dict[str, float | str]:
         """Return counts since the start, what waits, days until certificates end."""
-        return {**self.uplinks.stats(), **self.certificates.days_left()}
+        alarms = self.chain.alarms.figures(self.clock.now_ns())
+        return {**self.uplinks.stats(), **self.certificates.days_left(), **alarms}
 
     def running(self, source: Source, settings: Settings | None = None) -> RunningSource:
         """Return a source of the present settings, or of others, as it is run."""
@@ -190,6 +192,9 @@ class GatewayParts:
         stats = self.outbox.stats
         return (stats.refused, stats.memory_since_ms) if stats.refused else None
 
+    def _refresh_alarms(self) -> None:
+        self.chain.alarms.refresh()
+
     def _record(self, event: Event) -> None:
         self.pipeline.event_log.record(event)
 
@@ -210,4 +215,5 @@ def _stages(settings: Settings, now_ns: int, observer: DataObserver) -> StageCha
         DETECTORS,
         settings.formulas,
         observer,
+        root.alarms,
     )

@@ -13,6 +13,7 @@ from gateway.app.compose import GatewayParts
 from gateway.app.folder_watch import FolderWatch
 from gateway.app.keeper import keep_what_runs
 from gateway.app.kept_state import restore_state, save_state
+from gateway.app.learnt_keeper import keep_what_is_learnt
 from gateway.app.otlp_push import otlp_tasks
 from gateway.app.reload_record import ReloadRecord
 from gateway.app.reloader import Reloader
@@ -122,6 +123,7 @@ class Gateway:
             "reload": self.reloader.run(tasks),
             "folder watch": watch.run(),
             "keeper": keep_what_runs(parts, self.reloader, clock),
+            "learnt": keep_what_is_learnt(parts, clock),
         }
 
     async def _report_start(self) -> None:

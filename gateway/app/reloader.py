@@ -1,9 +1,9 @@
 """Takes a changed configuration while the gateway runs: load, compare, change device by device, confirm or change back."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -16,6 +16,7 @@ from gateway.app.tag_discovery import ask_for_tags
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError
 from gateway.core.events.gateway import ConfigurationReloaded, ReloadResult
+from gateway.core.os_errors import os_reason
 from gateway.runtime.reload_requests import ReloadRequest, ReloadRequests
 from gateway.settings import Settings
 from gateway.settings.device_parts import with_kept
@@ -28,6 +29,7 @@ log = structlog.get_logger("app")
 _CLOSE_S: Final = 5.0
 _LOOK_S: Final = 0.05
 _NOTHING: Final = "nothing differs"
+_Built = TypeVar("_Built")
 
 
 class _Refused(Exception):
@@ -70,14 +72,14 @@ class Reloader:
 
     async def _serve(self, request: ReloadRequest, tasks: asyncio.TaskGroup) -> None:
         before = self._parts.settings
-        loaded = await self._load(request)
+        loaded = await self._built(self._load(request))
         after, found = loaded.settings, loaded.found
         if found.is_nothing and (after.hash == before.hash or request.devices is not None):
             if request.devices is None:
                 await self._report("applied", request, [_NOTHING])
             return
         were_up = self._up(before)
-        following = await self._prepared(before, after)
+        following = await self._built(self._prepared(before, after))
         await self._apply(following, tasks)
         self._parts.changes.report_configuration(after.hash, after.folder)
         shared = sorted(following.reconnected - {*found.added, *found.changed})
@@ -89,6 +91,18 @@ class Reloader:
             await self._record.write({"result": "confirmed", "config": after.hash, "changes": lines or [_NOTHING]})
 
     # -- loading -----------------------------------------------------------------------------------------------------
+
+    async def _built(self, work: Awaitable[_Built]) -> _Built:
+        """Return what was loaded or built. Raises _Refused for whatever goes wrong: nothing is changed yet."""
+        try:
+            return await work
+        except (_Refused, asyncio.CancelledError):
+            raise
+        except OSError as error:
+            raise _Refused(f"a file cannot be used: {error.filename or ''} {os_reason(error)}".replace("  ", " ")) from None
+        except Exception as bug:
+            log.exception("bug in a reload", advice="please report it")
+            raise _Refused(f"internal error: {bug}") from None
 
     async def _load(self, request: ReloadRequest) -> _Loaded:
         before = self._parts.settings
@@ -147,10 +161,13 @@ class Reloader:
     ) -> None:
         """Change the devices back that did not come up, with what else was changed on their connections."""
         after, found = failed.settings, failed.difference
-        mixed = await asyncio.to_thread(_changed_back, before, after, found, frozenset(reasons))
-        following = await self._prepared(after, mixed)
-        await self._apply(following, tasks)
         problem = "; ".join(f"{name} did not come up: {reason}" for name, reason in list(reasons.items())[:3])
+        try:
+            mixed = await self._built(asyncio.to_thread(_changed_back, before, after, found, frozenset(reasons)))
+            following = await self._built(self._prepared(after, mixed))
+        except _Refused as refused:
+            raise _Refused(f"{problem}; cannot be changed back: {refused}") from None
+        await self._apply(following, tasks)
         await self._report("rolled_back", request, following.difference.some_lines, problem)
 
     # -- telling -----------------------------------------------------------------------------------------------------

@@ -61,6 +61,8 @@ class UplinkServices:
     """Returns what the layout of a sink is built into. Takes the sink's outbox file."""
     past: PastRequests
     """Answers questions for the past."""
+    returned: Callable[[], None]
+    """Is called when a sink is there again after it was away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +199,14 @@ class Uplinks:
         found = sink.plugin.build(sink.config, built_into)
         policy = sink.plugin.policy(sink.config, services.clock.monotonic())
         publisher = Publisher(found, outbox, services.clock, policy, report=services.report, name=label)
-        if label:
-            publisher.on_changed = services.board.wake
+        publisher.on_changed = partial(self._on_changed, publisher, is_listed=bool(label))
         return Uplink(sink.name, outbox, file, layout, found, publisher)
+
+    def _on_changed(self, publisher: Publisher, *, is_listed: bool) -> None:
+        if is_listed:
+            self._services.board.wake()
+        if publisher.is_connected and publisher.connects > 1:
+            self._services.returned()
 
     def _encode_loss(self, label: str, loss: Loss) -> Message:
         services = self._services

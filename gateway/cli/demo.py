@@ -187,6 +187,7 @@ class _Demo:
         needs_config = set(disjoint([*known, *filters_of(settings)])) != set(known)
         topics = f" --config {settings.folder}" if needs_config else ""
         out.print(f"gateway tail --broker {scene.broker_url}{topics}", style="bold", soft_wrap=True)
+        out.print(f"or: gateway top --socket {scene.socket}", style="bold", soft_wrap=True)
         out.print("A fault comes every half minute, the first in about 20 s. ", end="")
         out.print("Ctrl-C ends the demo.\n" if self._seconds is None else f"Ends by itself after {self._seconds:g} s.\n")
 

@@ -19,7 +19,7 @@ from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, UsageError
 from gateway.core.nearest import nearest
 from gateway.core.plural import counted
-from gateway.core.quality import CLASS_NAMES, REASONS
+from gateway.core.quality import CLASS_NAMES, GOOD_FROM, REASONS
 from gateway.core.time_text import TIME_EXAMPLE, parse_time_ns
 from gateway.live.history.chunks import rows_of
 from gateway.live.history.columns import SAMPLES, SPANS, Damaged, HistoryColumns
@@ -189,7 +189,7 @@ def _named(frame: FoundFrame, found: HistoryColumns) -> Columns:
         "tag": [tag for _, tag in names],
         **values,
         "quality": [CLASS_NAMES[code >> 6] for code in quality],
-        "reason": [REASONS[code] for code in quality],
+        "reason": ["" if code >= GOOD_FROM else REASONS[code] for code in quality],
     }
 
 

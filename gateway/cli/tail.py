@@ -133,7 +133,7 @@ def _make_plan(options: TailOptions) -> _Plan:
         return _Plan(_followable(name), section, root, place, filters, bool(options.topics), bool(options.templates))
     from gateway.cli.needed import load_needed
 
-    settings = load_needed(options.config)
+    settings = load_needed(options.config, needs_root=True)
     at, sink = _chosen(settings, options.sink)
     name = sink.plugin.name
     section, _, place = _section(options, name, sink.config)

@@ -157,6 +157,8 @@ class Screen:
         elif kind == "anomaly":
             expected = self._amount(message.device, body.get("tag"), body.get("expected"))
             text = f"expected {expected}, score {number(body.get('score'))}"
+            if isinstance(causes := body.get("causes"), list) and causes:
+                text += f": {', '.join(clean(one, _LONGEST_TEXT) for one in causes[:3])}"
             self._condition(line, message, "ANOMALY" if active else "anomaly over", text, "bold white on magenta", active)
         elif kind == "device":
             good = body.get("state") == "ok"

@@ -1,7 +1,8 @@
 """Quality of a value in one byte.
 
-The numbers are those of OPC Data Access 3.0, section 6.8 (QQSSSS00): the top two bits are the class, the next four the
-reason. So codes compare as numbers, the smaller of two is the worse one, and a byte that was never set (0) is bad.
+The numbers are those of OPC Data Access 3.0, section 6.8 (QQSSSSLL): the top two bits are the class, the next four the
+reason, the last two limits (01 low, 10 high). So codes compare as numbers, the smaller of two is the worse one, and a byte
+that was never set (0) is bad.
 Reasons that the standard does not name use free sub-status numbers of the same class.
 """
 
@@ -31,6 +32,8 @@ class Quality(IntEnum):
     UNCERTAIN_LAST_USABLE = 0x44
     UNCERTAIN_SENSOR = 0x50
     UNCERTAIN_RANGE = 0x54
+    UNCERTAIN_RANGE_LOW = 0x55
+    UNCERTAIN_RANGE_HIGH = 0x56
     UNCERTAIN_SUBNORMAL = 0x58
     UNCERTAIN_CLOCK = 0x5C
     UNCERTAIN_PARTIAL = 0x60

@@ -43,11 +43,13 @@ class Scene:
         settings: The configuration, with the addresses of the simulators.
         broker_url: Where the broker listens.
         log: The file of the gateway's log.
+        socket: The file through which `gateway status` and `gateway top` ask it.
     """
 
     settings: Settings
     broker_url: str
     log: Path
+    socket: Path
 
     def __init__(self, config: Path, seed: int = 1) -> None:
         self._config = config
@@ -61,6 +63,7 @@ class Scene:
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
             self.log = folder / "gateway.log"
+            self.socket = folder / "outbox.db.sock"
             configured = load(self._config)
             _check_simulators(configured)
             entries = configured.entries

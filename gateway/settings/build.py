@@ -13,13 +13,14 @@ from gateway.settings.problem_collector import ProblemCollector
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
 _POLICY = tuple(TagPolicy.model_fields)
+_MOST_NAMED = 3
 
 
 def build_settings(
     collector: ProblemCollector, root: Root, devices: Sequence[Device], refused: Sequence[RefusedDevice] = ()
 ) -> Settings:
     """Return the settings of devices without problems. refused: those that are left out."""
-    entries, policies, formulas = [], [], []
+    entries, policies, formulas, without_range = [], [], [], []
     tags: list[Tag] = []
     held_ns = root.window.length + root.window.grace + root.outbox.commit_interval
     interned: dict[TagPolicy, TagPolicy] = {}  # most tags have equal policies, and each takes a kilobyte
@@ -36,6 +37,11 @@ def build_settings(
             tags.append(Tag(len(tags), number, model.name, model.unit, *shape, *said, known.is_text))
             policy = _policy(model, layers)
             policies.append(interned.setdefault(policy, policy))
+            if len(policy.deadband) > 2 and model.range is None:
+                without_range.append(f"{device.config.name}/{model.name}")
+    if without_range:
+        some = ", ".join(without_range[:_MOST_NAMED]) + (" and others" if len(without_range) > _MOST_NAMED else "")
+        collector.warnings.append(f"deadband is a percentage of the range, and {some} have no range: every change is sent")
     return Settings(
         collector.folder,
         root,

@@ -8,7 +8,7 @@ from gateway.core.plural import counted
 from gateway.settings.device_parts import DevicePart, device_parts
 from gateway.settings.model import Root, Settings
 
-WHILE_RUNNING: Final = ("defaults", "reload")
+WHILE_RUNNING: Final = ("alarms", "defaults", "reload")
 """Sections of `gateway.yaml` that a running gateway takes; what they say of tags is a change of their devices."""
 _MOST_NAMED: Final = 3
 MOST_LINES: Final = 20

@@ -34,14 +34,16 @@ def load(folder: Path, relative_to: Path | None = None) -> Settings:
         return _load_all(ProblemCollector(folder))
 
 
-def load_tolerant(folder: Path, relative_to: Path | None = None) -> Settings:
+def load_tolerant(folder: Path, relative_to: Path | None = None, *, drop_missing: bool = False) -> Settings:
     """Read a configuration folder as `load`, but leave devices out whose files have problems (`Settings.refused`).
 
     A fault between two devices costs the later one. Raises ConfigError with every problem where `gateway.yaml` or a variable
-    has one, and where no device is left.
+    has one, and where no device is left. drop_missing: keys of `gateway.yaml` whose secret is missing have their defaults.
     """
     with _reading(folder, relative_to):
-        return _load_good(ProblemCollector(folder))
+        collector = ProblemCollector(folder)
+        collector.drops_missing = drop_missing
+        return _load_good(collector)
 
 
 @contextmanager

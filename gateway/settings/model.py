@@ -26,6 +26,7 @@ from gateway.settings.reload_config import ReloadConfig
 from gateway.settings.secrets import SecretReference
 from gateway.settings.secrets_config import SecretsConfig
 from gateway.settings.sink_sections import SinkSections
+from gateway.stages.alarms.flood_config import AlarmsConfig
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
 from gateway.web.config import WebConfig
 
@@ -50,6 +51,8 @@ class Root(SinkSections):
     """Length and grace of the windows."""
     detection: DetectionConfig = Field(default_factory=DetectionConfig)
     """The adaptive detector; tags choose it with their key `anomaly`."""
+    alarms: AlarmsConfig = Field(default_factory=AlarmsConfig)
+    """How many alarms are published, and how they belong together."""
     history: HistoryConfig = Field(default_factory=HistoryConfig)
     """What the gateway remembers of the values that it has read."""
     publish: Publish = Field(default_factory=Publish)

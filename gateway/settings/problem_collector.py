@@ -27,6 +27,7 @@ class ProblemCollector:
         files_read: Every file that was read, for the configuration's hash.
         environment: The variables that override the files.
         secrets: Where `!secret` is looked for.
+        drops_missing: Keys of gateway.yaml whose secret is missing have their defaults.
         of_lists: Faults of files with several devices that are of none of them, by the name of the file.
         valid_detectors: Detector settings that have passed their check, with the types of their values.
     """
@@ -35,6 +36,7 @@ class ProblemCollector:
         self.folder = folder
         self.environment = Environment()
         self.secrets = SecretStore()
+        self.drops_missing = False
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.files_read: list[Path] = []

@@ -68,7 +68,7 @@ def _validate(collector: ProblemCollector, file: SourceFile, value: dict[str, An
         else:
             fields[key] = one
     if any(references_in(fields)):
-        fields = with_secrets(lambda given: Root(**given), fields)
+        fields = with_secrets(lambda given: Root(**given), fields, drop_missing=collector.drops_missing)
     try:
         root = Root(**fields)
     except ValidationError as error:

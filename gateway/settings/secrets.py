@@ -152,17 +152,26 @@ def references_in(value: Any) -> Iterator[SecretReference]:
             yield from references_in(inner)
 
 
-def with_secrets(validate: Callable[[Any], object], value: Any) -> Any:
+def with_secrets(validate: Callable[[Any], object], value: Any, *, drop_missing: bool = False) -> Any:
     """Return the value with plain texts, or names of files, for the secrets at keys that are not passwords.
 
     Such keys are those where the models do not take a secret. Texts that are put in are hidden from logs and terminals. A
-    secret that is missing stays, and is an error of its own.
+    secret that is missing stays, and is an error of its own. drop_missing: for commands that need only a part, keys whose
+    secret is missing are left out instead.
     """
     try:
         validate(value)
     except ValidationError as error:
+        value = _without_missing(value) if drop_missing else value
         return _filled(value, {id(one["input"]): one["type"] == "path_type" for one in error.errors(include_url=False)})
     return value
+
+
+def _without_missing(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _without_missing(one) for key, one in value.items()}
+    return {key: one for key, one in kept.items() if not isinstance(one, SecretReference) or one.problem() is None}
 
 
 def _filled(value: Any, wrong: Mapping[int, bool]) -> Any:

@@ -15,6 +15,7 @@ from gateway.stages.detector_choice import DetectorChoice
 
 _SEVERITY: Final = 400
 """Of detectors that say nothing of it."""
+_COMMON: Final = "most tags at once: look at communication and clock first"
 
 
 def build_detectors(
@@ -61,9 +62,13 @@ class Anomalies:
         order = np.argsort(move.learnt_old, kind="stable")
         old, new = move.learnt_old[order], move.learnt_new[order]
         for name, tags in other.tags.items():
-            if name in self.tags:
+            known = np.isin(tags, old)
+            own = self.tags.get(name, tags[:0])
+            if np.array_equal(own, tags) and known.all() and np.array_equal(new[np.searchsorted(old, tags)], tags):
+                # To copy a KiB for each tag would hold the loop for a second at 100,000 tags.
+                self.detectors[name] = other.detectors[name]
+            elif own.size:
                 state = other.detectors[name].state()
-                known = np.isin(tags, old)
                 self.restore(name, {key: column[known] for key, column in state.items()}, new[np.isin(old, tags)])
 
     def restore(self, name: str, state: DetectorState, tags: Rows) -> None:
@@ -108,6 +113,16 @@ class Anomalies:
                 rebased=rebased or None,
             )
             for (tag, active, value, score, expected, when, severe, rebased), causes in zip(
-                zip(*(column.tolist() for column in columns), strict=True), found.causes or [()] * size, strict=True
+                zip(*(column.tolist() for column in columns), strict=True), self._causes(found), strict=True
             )
+        ]
+
+    def _causes(self, found: Transitions) -> Sequence[tuple[str, ...]]:
+        """Return the words of each row: those of the detector, or the names of the tags that take part with their shares."""
+        if not found.shares:
+            return found.causes or [()] * len(found)
+        common = np.zeros(len(found), np.bool_) if found.common is None else found.common
+        return [
+            (*((_COMMON,) if at_once else ()), *(f"{self._table.tags[tag].name} {share:.0%}" for tag, share in shares))[:3]
+            for shares, at_once in zip(found.shares, common.tolist(), strict=True)
         ]

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from gateway.stages.numbers import finite_number
 
+_OF_RANGE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*of\s+range\s*")
 _PERCENT: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
@@ -31,6 +32,30 @@ Band = Annotated[
     BeforeValidator(_band),
     WithJsonSchema(
         {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%?\s*$"}]}
+    ),
+]
+
+
+def _deadband(value: Any) -> tuple[float, ...]:
+    """Return (absolute, fraction of the value), or with a third one, a fraction of the range."""
+    if isinstance(value, str) and (match := _OF_RANGE.fullmatch(value)) and math.isfinite(float(match[1])):
+        return 0.0, 0.0, float(match[1]) / 100
+    try:
+        return _band(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or 1% of range") from None
+
+
+Deadband = Annotated[
+    tuple[float, ...],
+    BeforeValidator(_deadband),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(%(\s*of range)?)?\s*$"},
+            ]
+        }
     ),
 ]
 Number = Annotated[float, BeforeValidator(finite_number), WithJsonSchema({"type": "number"})]

@@ -6,17 +6,20 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, default, duration_ns
+from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, ValueRange, default, duration_ns
 from gateway.stages.alarms.config import LIMITS, MOST_ALARMS, AlarmConfig, Delay, OnDelay
-from gateway.stages.bands import Band, Number
+from gateway.stages.bands import Band, Deadband, Number
 from gateway.stages.detector_choice import Detectors
 
 
 class TagPolicy(ConfigModel):
     """When a tag is reported and when it is in alarm. The same keys are columns of a tag file."""
 
-    deadband: Band = default("0")
-    """Change against the last value sent that is worth a message: in engineering units, or `1%` of the last value sent."""
+    deadband: Deadband = default("0")
+    """Change against the last value sent that is worth a message: in engineering units, `1%` of the last value sent, or
+    `1% of range` of the tag."""
+    valid_range: ValueRange | None = None
+    """What the sensor can measure: -50 to 400. A value outside is published as uncertain, `range_low` or `range_high`."""
     max_silence: DurationNs = default("60s")
     """Longest time without a message for this tag, even when nothing changes."""
     hihi: Number | None = None
@@ -74,7 +77,7 @@ OF_NUMBERS: Final = {
 class PolicyDefaults(ConfigModel):
     """Values for tags that do not say otherwise."""
 
-    deadband: Band | None = None
+    deadband: Deadband | None = None
     """See the tag's key of this name."""
     max_silence: DurationNs | None = None
     """See the tag's key of this name."""

@@ -7,19 +7,20 @@ import numpy as np
 
 from gateway.core.blocks import Mask, ObjectBlock, SampleBlock, TagIds, Times, WindowBlock
 from gateway.core.events.event import Event
-from gateway.core.events.process import LimitAlarm
 from gateway.core.formula.tag import FormulaTag
 from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext
 from gateway.core.ports.observer import DataObserver, Unobserved
 from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.stages.active_anomalies import ActiveAnomalies
-from gateway.stages.alarms.alarms import Alarms
+from gateway.stages.alarms.alarms import AlarmEvent, Alarms
+from gateway.stages.alarms.flood_config import AlarmsConfig
 from gateway.stages.anomalies import Anomalies, build_detectors, watched_tags
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.formulas import Formulas
 from gateway.stages.kept_spans import KeptSpans
 from gateway.stages.summary import Summary
+from gateway.stages.validity import Validity
 from gateway.stages.values import ObjectValues
 from gateway.stages.window_policy import WindowPolicy
 from gateway.stages.windows import Windows
@@ -54,6 +55,7 @@ class StageChain:
     summary: Summary | None
     objects: ObjectValues
     formulas: Formulas
+    validity: Validity
     published: Mask
     observer: DataObserver = field(default_factory=Unobserved)
     """Is shown every block, before anything is filtered."""
@@ -64,7 +66,7 @@ class StageChain:
     active: ActiveAnomalies = field(default_factory=ActiveAnomalies)
     grace_ns: int = 0
     """How long samples may be on their way: so long delays of alarms wait for what contradicts them."""
-    _alarms_later: list[LimitAlarm] = field(default_factory=list)
+    _alarms_later: list[AlarmEvent] = field(default_factory=list)
     _touched: set[int] = field(default_factory=set)
     """Tags of alarms that began, with a publish policy that asks."""
     _young: Mask | None = None
@@ -82,21 +84,24 @@ class StageChain:
         detectors: Mapping[str, AnyDetectorPlugin],
         formulas: Sequence[FormulaTag] = (),
         observer: DataObserver | None = None,
+        alarms: AlarmsConfig | None = None,
     ) -> "StageChain":
         """Return the stages for a configuration. policies: one per tag id; detectors: the known kinds, by name."""
         silence = np.array([p.max_silence for p in policies], np.int64)
         choices = [policy.anomaly for policy in policies]
-        context = DetectionContext(window.length, detection.memory, detection.warmup)
+        devices = np.array([tag.device for tag in table.tags], np.intp)
+        context = DetectionContext(window.length, detection.memory, detection.warmup, devices)
         kept, kept_minutes = [KeptSpans(table, window.late_keep) if window.late == "replace" else None for _ in range(2)]
         wants_summaries = publish.summaries or (observer is not None and observer.wants_summaries)
         return cls(
-            Alarms(table, policies, now_ns),
+            Alarms(table, policies, now_ns, alarms),
             Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns, kept=kept),
             Anomalies(table, build_detectors(choices, detectors, context), watched_tags(choices)),
             WindowPolicy.build(table, policies, publish),
             Summary(len(table), SUMMARY_NS, kept_minutes) if wants_summaries else None,
             ObjectValues(silence),
             Formulas(table, formulas),
+            Validity.build(policies),
             np.array([tag.published for tag in table.tags], np.bool_),
             observer or Unobserved(),
             publish.summaries,
@@ -112,17 +117,18 @@ class StageChain:
         closes = self.windows.next_close_ns
         return closes if due is None else min(closes, due + self.grace_ns)
 
-    def push(self, block: SampleBlock, now_ns: int) -> list[LimitAlarm]:
+    def push(self, block: SampleBlock, now_ns: int) -> list[AlarmEvent]:
         """Add samples, and those of the formulas that rest on them.
 
         Returns the alarms that they raise or clear, none for samples of the past and repeated ones.
         """
+        block = self.validity.checked(block)
         events = self._push(block, now_ns)
         for computed in self.formulas.push(block):
-            events += self._push(computed, now_ns)
+            events += self._push(self.validity.checked(computed), now_ns)
         return events
 
-    def _push(self, block: SampleBlock, now_ns: int) -> list[LimitAlarm]:
+    def _push(self, block: SampleBlock, now_ns: int) -> list[AlarmEvent]:
         self.windows.push(block, now_ns)
         self.objects.record_samples(block)
         self.observer.samples(block)
@@ -134,7 +140,7 @@ class StageChain:
     def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Add values that are no numbers; return those to publish at once."""
         for computed in self.formulas.push_objects(block):
-            self._push(computed, now_ns)
+            self._push(self.validity.checked(computed), now_ns)
         self.observer.objects(block)
         if not self.published[block.tag].all():
             block = block.take(np.flatnonzero(self.published[block.tag]).tolist())
@@ -161,7 +167,7 @@ class StageChain:
         Delays of alarms begin anew.
         """
         closed = self._after(self.windows.flush(now_ns))
-        closed.events += self._pop_later()
+        closed.events += self._pop_later() + self.alarms.flush(now_ns)
         self.alarms.machine.restart_delays(now_ns)
         if self.summary is not None:
             closed.summaries += self._summarised(self.summary.flush())
@@ -171,11 +177,11 @@ class StageChain:
         """Count the samples that wait."""
         self.windows.fold()
 
-    def _alarms(self, now_ns: int) -> list[LimitAlarm]:
+    def _alarms(self, now_ns: int) -> list[AlarmEvent]:
         """Return the alarms that change because time has passed, or a device was lost."""
         return self._pop_later() + self.alarms.tick(now_ns - self.grace_ns, now_ns)
 
-    def _pop_later(self) -> list[LimitAlarm]:
+    def _pop_later(self) -> list[AlarmEvent]:
         events, self._alarms_later = self._alarms_later, []
         return events
 

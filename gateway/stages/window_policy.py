@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.core.blocks import Mask, WindowBlock
 from gateway.core.tag_move import TagMove
-from gateway.core.tags import TagTable
+from gateway.core.tags import Tag, TagTable
 from gateway.stages.around_events import AroundEvents
 from gateway.stages.config import PublishConfig, TagPolicy
 from gateway.stages.report_by_exception import ReportByException
@@ -26,7 +26,9 @@ class WindowPolicy:
     @classmethod
     def build(cls, table: TagTable, policies: Sequence[TagPolicy], publish: PublishConfig) -> Self:
         """Return the policy for a configuration. policies: one per tag id."""
-        deadband = np.array([policy.deadband for policy in policies]).reshape(-1, 2)
+        deadband = np.array([_deadband(policy, tag) for policy, tag in zip(policies, table.tags, strict=True)]).reshape(
+            -1, 2
+        )
         silence = np.array([policy.max_silence for policy in policies], np.int64)
         report = ReportByException(deadband[:, 0], deadband[:, 1], silence, every=publish.windows == "all")
         around = None
@@ -62,6 +64,13 @@ class WindowPolicy:
         if young is not None:
             chosen.append(replace(window.take(young & (window.count > 0)), late=True))
         return [one for one in chosen if len(one)]
+
+
+def _deadband(policy: TagPolicy, tag: Tag) -> tuple[float, float]:
+    """Return the deadband in units and as a part of the last value; percent of a range that is not known are none."""
+    absolute, fraction, *of_range = policy.deadband
+    lowest, highest = tag.range or (0.0, 0.0)
+    return absolute + sum(of_range) * (highest - lowest), fraction
 
 
 def _without(block: WindowBlock, window: WindowBlock, young: Mask) -> list[WindowBlock]:

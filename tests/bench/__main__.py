@@ -3,11 +3,26 @@
 import sys
 from pathlib import Path
 
-from tests.bench import dead_sink, detect, history, modbus, opcua, opcua_start, outbox, page, pipeline, process, sinks, start
+from tests.bench import (
+    alarms,
+    dead_sink,
+    detect,
+    history,
+    modbus,
+    opcua,
+    opcua_start,
+    outbox,
+    page,
+    pipeline,
+    process,
+    sinks,
+    start,
+)
 from tests.bench.figures import Figure, publish
 
 BENCHES = (
     *pipeline.BENCHES,
+    *alarms.BENCHES,
     *detect.BENCHES,
     *modbus.BENCHES,
     *opcua.BENCHES,

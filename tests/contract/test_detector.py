@@ -15,7 +15,7 @@ from tests.support.blocks import GOOD, SECOND, T0, block_of
 from tests.support.detectors import JumpPlugin
 from tests.support.oracle import Sample
 
-SETTINGS = {"ewma": {"threshold": 5.0}, "jump": {"step": 3.0}, "own_range": {"warmup": "0s"}}
+SETTINGS = {"ewma": {"threshold": 5.0}, "jump": {"step": 3.0}, "own_range": {"warmup": "0s"}, "joint": {"learn": "100s"}}
 TAGS = 4
 WATCHED = np.array([0, 2, 3], np.uint32)
 
@@ -35,7 +35,8 @@ class Pace:
         return any((place + wait, tag) in found for wait in range(self.patience + 1))
 
 
-PACES = {"own_range": Pace(10, 12, 3)}
+PACES = {"own_range": Pace(10, 12, 3), "joint": Pace(1, 8, 14)}
+OF_A_SET = {"joint"}
 Found = list[tuple[int, int, bool, float, float, float]]
 
 
@@ -122,6 +123,8 @@ def test_a_state_goes_on_where_it_was_taken(plugin: AnyDetectorPlugin) -> None:
 
 def test_a_state_is_taken_over_by_tag(plugin: AnyDetectorPlugin) -> None:
     """Of a detector that watches other tags now: the known ones go on, the others begin."""
+    if plugin.name in OF_A_SET:
+        pytest.skip("what it has learnt holds for a set of tags")
     pace = pace_of(plugin)
     blocks, middle = windows(pace), 60 * pace.stretch
     before, after = build(plugin, np.array([3, 2], np.uint32)[::-1]), build(plugin)

@@ -47,6 +47,7 @@ async def test_a_dead_sink_gets_all_when_it_comes_and_the_other_has_everything_a
         await plant.start("b")
         await plant.in_step("b", "a")
         await until(lambda: any(not m.payload["hist"] for m in plant.got("b", "/press/window")), 20, plant.gateway.log)
+        await until(lambda: not rows(tmp_path / FILE_OF_B), 30, plant.gateway.log)
         assert await asyncio.to_thread(plant.gateway.terminate) == 0
         await plant.in_step("a", "b")
         is_whole(plant, "a", "b")
@@ -75,9 +76,9 @@ async def test_kills_with_three_sinks_of_which_one_is_dead_cost_no_committed_mes
             plant.gateway.start()
         await plant.more("a", 2)
         await plant.more("b", 2)
-        assert await asyncio.to_thread(plant.gateway.terminate) == 0
         for name in ("a", "b"):
-            assert plant.proof(name).sound, (name, plant.proof(name))
+            await until(lambda n=name: plant.proof(n).sound, 30, lambda n=name: f"{n} {plant.proof(n)}")
+        assert await asyncio.to_thread(plant.gateway.terminate) == 0
 
         def stops() -> list[dict[str, object]]:
             return [m.payload for m in plant.got("b", "test/event") if m.payload["kind"] == "unclean_stop"]
@@ -100,6 +101,7 @@ async def test_a_broker_that_answers_nothing_makes_no_message_late_at_the_other(
         assert not any(m.payload["hist"] for m in plant.got("a", "/press/window")[before:])
         plant.brokers["b"].resume()
         await plant.in_step("b", "a")
+        await until(lambda: not rows(tmp_path / FILE_OF_B), 30, plant.gateway.log)
         assert await asyncio.to_thread(plant.gateway.terminate) == 0
         await plant.in_step("a", "b")
         is_whole(plant, "a", "b")
@@ -148,6 +150,7 @@ sinks:
         assert changes["renamed"]["was"] == "mqtt"
         assert changes["added"]["sink"] == "a"
         assert changes["added"]["messages"] == waiting
+        await until(lambda: not rows(tmp_path / "outbox@a.db"), 30, plant.gateway.log)
         assert await asyncio.to_thread(plant.gateway.terminate) == 0
         is_whole(plant, "a")
         left = rows(tmp_path / "outbox.db")

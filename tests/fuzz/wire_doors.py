@@ -13,11 +13,15 @@ from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.core.errors import GatewayError
 from gateway.core.loop_watch import LoopWatch
+from gateway.core.tags import Tag, TagTable
 from gateway.layouts.sparkplug import wire as sparkplug
 from gateway.layouts.sparkplug.host import PrimaryHost
+from gateway.requests.choose import chosen_tags
+from gateway.requests.request import BadRequest, read_document, read_request
 from gateway.sinks.mqtt import packet_reader
 from gateway.sinks.mqtt.buffered_socket import CHUNK_BYTES
 from gateway.sinks.mqtt.packets import acknowledgements
+from gateway.sinks.mqtt.request_properties import read_properties
 from gateway.sinks.mqtt.websocket import WebSocket
 from gateway.sources.modbus.framing import Framing, Wanted
 from gateway.sources.modbus.framing_ascii import Ascii
@@ -194,6 +198,17 @@ def _state(data: bytes) -> None:
     PrimaryHost("scada", SkippingClock()).received("spBv1.0/STATE/scada", data)
 
 
+def _request(data: bytes) -> None:
+    """Read a document and, after a null character, properties, as they come with a request."""
+    document, _, properties = data.partition(b"\0")
+    packet_reader.large_message(bytearray(data), 64)
+    read_properties(properties)
+    request = read_request(read_document(document), 1_790_000_000 * 10**9)
+    asyncio.run(chosen_tags(_TAGS, request.patterns))
+
+
+_TAGS: Final = TagTable(("press",), tuple(Tag(n, 0, f"t{n}") for n in range(100)))
+
 DOORS: dict[str, Callable[[], Door]] = {
     "modbus-tcp": lambda: _modbus(Mbap, [_mbap(_READ), _mbap(_EXCEPTION), _mbap(_OTHER)]),
     "modbus-udp": lambda: _modbus(Mbap, [_mbap(_READ), _mbap(_EXCEPTION), _mbap(_OTHER)], datagrams=True),
@@ -227,6 +242,15 @@ DOORS: dict[str, Callable[[], Door]] = {
             packet(0x40, b"\0\1\x10\0") + message("x", b"", b"\x07\x26\0\1a\0\1b") + packet(0xE0, b"\x8b\0"),
         ],
         (b"\x30\xff\xff\xff\x7f", b"\x40\x02\0\1", b"\x80\x80\x80\x80\1", b"\x26\0\1a\0\1b", b"\x32", b"\x34"),
+    ),
+    "request": lambda: Door(
+        _request,
+        (ValueError, BadRequest),
+        [
+            b'{"tags":["press/*"],"from":"-10min","to":1790000000000,"correlation":"x"}\0\x08\0\3a/b\x09\0\2xx\2\0\0\0\5',
+            b'{"tags":"a/b","from":"2026-11-30T14:00+01:00","kind":"minutes","response_topic":"x"}\0\x26\0\1a\0\1b',
+        ],
+        (b"[" * 500, b"9" * 400, b"1e999", b"null", b"-", b"\x0b\x80\x80", b"\x08\xff\xff", b'"2026-13-01"', b"*" * 300),
     ),
     "websocket": lambda: Door(
         _websocket(),

@@ -7,10 +7,12 @@ from contextlib import suppress
 import pytest
 
 from gateway.core.blocks import SampleBlock
+from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.modbus.plugin import ModbusPlugin
 from tests.support.modbus_fake import entry
+from tests.support.network import until
 from tests.support.serial_server import SerialServer, poll_as_another_master
 from tests.support.watermarks_fake import services
 
@@ -25,7 +27,9 @@ def meter(unit: int, function: int, start: int, count: int) -> bytes:
 
 async def read_for(port: int, seconds: float, out: list[object], **keys: object) -> dict[str, float | str]:
     """Poll register 0 for so long. Returns the counters."""
-    device = entry([{"address": "holding:0"}], url=f"rtu+tcp://127.0.0.1:{port}", interval="100ms", timeout="500ms", **keys)
+    device = entry(
+        [{"address": "holding:0"}], url=f"rtu+tcp://127.0.0.1:{port}", **({"interval": "100ms", "timeout": "500ms"} | keys)
+    )
     (source,) = ModbusPlugin().build([device], services())
     await source.open()
     with suppress(TimeoutError):
@@ -102,3 +106,29 @@ async def test_values_are_never_good_where_requests_of_equal_length_follow_each_
         await source.close()
     assert wrong == 0
     assert int(source.stats()[0]["connection_unasked_replies"]) > 3
+
+
+async def test_the_very_first_reply_on_a_slow_line_is_not_believed_before_ours_would_have_come(port: int) -> None:
+    """It came 0.1 s after the request, so the line was taken for six times as fast as it is, and the value was good."""
+    items: list[object] = []
+    async with SerialServer(port, meter, 0.6):
+        other = asyncio.create_task(poll_as_another_master(port, 1, 200, 1, 60.0))
+        await asyncio.sleep(0.5)  # its reply comes 0.1 s after our request
+        reading = asyncio.create_task(read_for(port, 60.0, items, timeout="1500ms"))
+        await until(lambda: len(samples(items)) > 2, 30.0, "samples")
+        reading.cancel()
+        other.cancel()
+    assert (THEIRS, Quality.UNCERTAIN_SHARED_LINE) in samples(items)
+    assert (THEIRS, Quality.GOOD) not in samples(items)
+
+
+async def test_what_is_held_when_the_connection_ends_is_uncertain(port: int) -> None:
+    """Whose reply it was can no longer show."""
+    items: list[object] = []
+    server = SerialServer(port, meter)
+    async with server:
+        reading = asyncio.create_task(read_for(port, 60.0, items))
+        await until(lambda: (OURS, Quality.GOOD) in samples(items), 30.0, "a sample without doubt")
+    with pytest.raises(NotConnected):
+        await reading
+    assert samples(items)[-1] == (OURS, Quality.UNCERTAIN_SHARED_LINE)

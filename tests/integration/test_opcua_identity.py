@@ -92,6 +92,33 @@ async def test_what_was_found_is_read_under_its_right_name_after_a_restart(
         assert_only_its_own(reader, names)
 
 
+async def test_a_root_whose_number_is_another_folder_now_is_not_taken_for_the_first(port: int, tmp_path: Path) -> None:
+    """Two machines with the same names below them change places while nobody looks."""
+
+    class Machines(AsyncuaServer):
+        machines: Sequence[str] = ("Press1", "Press2")
+
+        async def fill(self, server: Server, line: Node) -> None:
+            for number, machine in enumerate(self.machines, 1000):
+                folder = await line.add_object(ua.NodeId(number, self._index), f"{self._index}:{machine}")
+                await folder.add_variable(ua.NodeId(f"{machine}.Temp", self._index), f"{self._index}:Temp", 1.0)
+
+    server = Machines(port, 0)
+    async with server:
+        before = await found_nodes(server.url, tmp_path, "ns=2;i=1000")
+        assert before["Temp"].endswith("s=Press1.Temp")
+        await server.stop()
+        server.machines = ("Press2", "Press1")
+        await server.start()
+        with pytest.raises(NotConnected, match=r"ns=2;i=1000 is another node than before: it was /Objects/.*Press1"):
+            await found_nodes(server.url, tmp_path, "ns=2;i=1000")
+        (kept,) = tmp_path.glob("*.csv")
+        assert "Press1.Temp" in kept.read_text()
+        (tmp_path / "roots" / "plc.json").unlink()
+        after = await found_nodes(server.url, tmp_path, "ns=2;i=1000")
+        assert after["Temp"].endswith("s=Press2.Temp")
+
+
 @pytest.mark.parametrize("mode", ["subscribe", "poll"])
 async def test_what_was_found_and_is_gone_is_bad(port: int, tmp_path: Path, mode: str) -> None:
     async with NumberingServer(port) as server:

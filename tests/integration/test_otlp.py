@@ -72,12 +72,14 @@ async def test_what_a_collector_misses_it_gets_later(collector: Collector, caplo
     push = push_to(collector)
     task = asyncio.create_task(push.run())
     try:
+        await until(lambda: any("does not take" in line for line in caplog.messages), 60, "a try that failed")
         await until(lambda: len(push._waiting) >= 3, 60, "readings that wait")
         collector.start()
         collector.status = 503
         await until(lambda: collector.headers, 60, "an attempt")
         collector.status = 200
         await until(lambda: len(collector.metrics) >= 4, 60, "all readings")
+        await until(lambda: any("collector is back" in line for line in caplog.messages), 60, "word of it")
     finally:
         task.cancel()
         await asyncio.wait([task])

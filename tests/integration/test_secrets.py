@@ -95,6 +95,14 @@ def test_commands_need_only_the_secrets_that_they_use(tmp_path: Path) -> None:
         found = command(config, *words)
         assert "refuse" in found.stderr, found.stderr
         assert "cannot be used" not in found.stderr
+    gateway = (config / "gateway.yaml").read_text()
+    (config / "gateway.yaml").write_text(
+        gateway.replace("url: mqtt://", "username: !secret user\n  password: !secret pass\n  url: !secret broker-url # ")
+    )
+    planned = command(config, "plan")
+    assert planned.returncode == 0, planned.stderr
+    assert "mqtt.url: secret broker-url is in none of its places" in planned.stderr
+    assert command(config, "tail", "--seconds", "1").returncode == 2, "it needs the broker"
     needed = command(config, "read", "line")
     assert needed.returncode == 2
     assert "secret line-url is in none of its places" in needed.stderr

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask, Values
+from gateway.stages.detectors.joint_model import DeviceModel
 from gateway.stages.detectors.own_range.config import LEAST_STEP_NS, SECOND_NS, OwnRangeSettings
 from gateway.stages.detectors.own_range.judge import ALARM_STATE, Judge
 from gateway.stages.detectors.own_range.windows import step_of
@@ -62,3 +63,21 @@ class OnsetAdapter(TagAdapter):
 
 tags = TagAdapter
 onsets = OnsetAdapter
+
+
+class DeviceAdapter:
+    """Which devices are in alarm, and their tags, most likely cause first: the model of the detector `joint`."""
+
+    def __init__(self, devices: int, tags: int, warm_rows: int) -> None:
+        self.models = [DeviceModel(tags, warm_rows) for _ in range(devices)]
+
+    def update(self, time_s: Values, values: Values) -> Mask:
+        for model, row in zip(self.models, values, strict=True):
+            model.add(row.astype(float), np.isfinite(row))
+        return np.array([model.active for model in self.models])
+
+    def causes(self) -> list[list[int]]:
+        return [[model.lead] if model.active else [] for model in self.models]
+
+
+devices = DeviceAdapter

@@ -15,11 +15,12 @@ from gateway.core.events.gateway import (
     Stall,
     UncleanStop,
 )
-from gateway.core.events.process import Anomaly, LimitAlarm
+from gateway.core.events.process import AlarmFlood, Anomaly, LimitAlarm
 from gateway.core.events.security import SecurityEvent
 
 CORE_EVENTS: Final[tuple[type[Event], ...]] = (
     LimitAlarm,
+    AlarmFlood,
     Anomaly,
     DeviceStateChanged,
     SamplesLost,

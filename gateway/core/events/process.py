@@ -1,9 +1,10 @@
 """Events of the process: what limits and detectors find in the values of a tag."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from gateway.core.events.event import Concern, Event, Measured
+from gateway.core.events.event import Concern, Count, Event, Measured
 
 State = Literal["active", "cleared"]
 """Whether a condition holds from now on, or no more."""
@@ -39,7 +40,11 @@ class LimitAlarm(Event):
     message: str | None = None
     """The configured text."""
     reason: str | None = None
-    """Why it is said, if not because of the value: the reason of a bad quality, `removed`, `shelved`, `unshelved`."""
+    """Why it is said, if not because of the value: the reason of a bad quality, `removed`, `shelved`, `unshelved`, `held`,
+    `re_alarm`."""
+    first_out: str | None = None
+    """Of an alarm that begins: tag and condition of the first alarm of its device within `alarms.group`; its own, if it is
+    that."""
     refresh: bool | None = None
     """true: nothing has changed; it is said again for those who know nothing yet."""
 
@@ -47,6 +52,29 @@ class LimitAlarm(Event):
     def condition_state(self) -> tuple[str, bool]:
         """Return the limit, and whether it is passed."""
         return self.condition, self.state == "active"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmFlood(Event):
+    """More changes of alarms than are published in a minute; each is counted here once, and its alarm said later."""
+
+    kind: ClassVar[str] = "alarm_flood"
+    severity: ClassVar[int] = 600
+
+    start: int
+    """Time of the first that is counted, ms since the epoch."""
+    end: int
+    """Time of the last, ms since the epoch."""
+    raised: Count
+    """Alarms that began."""
+    cleared: Count
+    """Alarms that ended."""
+    quality: Count
+    """Active alarms whose quality changed."""
+    conditions: Count
+    """How many different alarms these were."""
+    top: Sequence[str]
+    """Those that changed most often, ten at most: device/tag condition: count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,10 @@ class Transitions:
     """For each row what was unusual, the strongest first, in words that an operator reads; empty for nothing more to say."""
     rebased: Mask | None = None
     """Which ends are none of the process: the detector takes what the tag does as normal from now on."""
+    shares: Sequence[tuple[tuple[int, float], ...]] = ()
+    """For each row the tags (ids) that take part, the strongest first, and the share of each in it, 0 to 1."""
+    common: Mask | None = None
+    """Which began in most tags of the device at once."""
 
     def __len__(self) -> int:
         return self.tag.size
@@ -72,6 +76,16 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
+class LongLived(Protocol):
+    """A detector whose knowledge is of use for longer than an hour."""
+
+    @property
+    def kept_ns(self) -> int:
+        """Return how old what was learnt may be to be taken up after a restart, ns."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DetectionContext:
     """The configuration of the gateway that a detector is built into."""
@@ -82,6 +96,8 @@ class DetectionContext:
     """`detection.memory`: the time constant of detectors that are not given one of their own, ns."""
     warmup_ns: int
     """`detection.warmup`: how long a tag is learned before it can be called anomalous, ns."""
+    devices: Rows | None = None
+    """Row of the device of each tag of the table; None where all are of one."""
 
 
 Settings_contra = TypeVar("Settings_contra", bound=ConfigModel, contravariant=True)

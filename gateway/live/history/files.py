@@ -21,6 +21,7 @@ from gateway.live.history.segments import (
     StoredChunk,
     cut,
     drop_last,
+    is_empty,
     last_is_sound,
     read_frames,
     read_segment,
@@ -107,6 +108,8 @@ class HistoryFiles:
                 self.damage.append(f"{path.name}: {segment.damage}")
                 if is_writer and segment.size:
                     cut(segment)
+                elif is_writer and is_empty(path):
+                    path.unlink()
         except OSError as error:
             self.damage.append(f"{path.name}: {error.strerror or error}")
             return None

@@ -72,6 +72,7 @@ class SegmentWriter:
         self._fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
         try:
             _write(self._fd, _MAGIC)
+            _sync_folder(path.parent)
         except OSError:
             self.close()
             raise
@@ -202,6 +203,22 @@ def read_frames(segment: Segment, wanted: Sequence[tuple[StoredChunk, int, int]]
     try:
         for chunk, place, size in wanted:
             yield os.pread(fd, size, chunk.at + place)
+    finally:
+        os.close(fd)
+
+
+def is_empty(path: Path) -> bool:
+    """Return whether a file has not even a beginning, as a power cut leaves one that was just made. Raises OSError."""
+    with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+        head = file.read(len(_MAGIC))
+    return len(head) < len(_MAGIC) or not any(head)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk know the names of a folder: else a power cut may cost a file that was synced."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
     finally:
         os.close(fd)
 

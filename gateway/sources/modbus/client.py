@@ -59,6 +59,8 @@ class ModbusLink:
         self._needs_silence = False
         self._is_shared = endpoint.scheme == "rtu+tcp"
         self._round_trip_s = self._silent_at_s = 0.0
+        self._first_timeout_s = 0.0
+        self._is_measured = False
 
     @property
     def connected(self) -> bool:
@@ -135,6 +137,7 @@ class ModbusLink:
                 self._transport.write(frame)
             pdu_of_reply, self.arrival = await future
             self._round_trip_s = max(loop.time() - receiver.last_sent_s, 0.9 * self._round_trip_s)
+            self._first_timeout_s = self._first_timeout_s or timeout_s
             return pdu_of_reply
         except (NoReply, BadReply, asyncio.CancelledError):
             self._needs_silence = True
@@ -166,8 +169,10 @@ class ModbusLink:
         if not self._is_shared:
             return 0.0
         listen_s = self._silence_s()
+        was_measured, self._is_measured = self._is_measured, bool(self._first_timeout_s)
         silent_s = now_s - receiver.last_activity_s
-        if silent_s < listen_s and now_s - self._silent_at_s < _LISTEN_EVERY_S:
+        can_wait = was_measured or not self._is_measured
+        if can_wait and silent_s < listen_s and now_s - self._silent_at_s < _LISTEN_EVERY_S:
             return 0.0
         self._silent_at_s = now_s + max(0.0, listen_s - silent_s)
         return listen_s
@@ -184,7 +189,12 @@ class ModbusLink:
         return max(_SHORTEST_HOLD_S, _LISTEN_EVERY_S + 2 * self._silence_s() + self._round_trip_s)
 
     def _silence_s(self) -> float:
-        return min(_LONGEST_LISTEN_S, max(_LISTEN_S, 1.5 * self._round_trip_s))
+        """Return how long nothing comes where no reply is left behind.
+
+        After the first reply there is no measure yet: if it was another master's, it came sooner than the line can answer.
+        """
+        round_trip_s = self._round_trip_s if self._is_measured else max(self._round_trip_s, self._first_timeout_s)
+        return min(_LONGEST_LISTEN_S, max(_LISTEN_S, 1.5 * round_trip_s))
 
     def close(self) -> None:
         """Close the connection. Never raises."""

@@ -72,9 +72,12 @@ class SharedLine:
         return max(0, min(at_most_ns, self._held[0][0] - now_ns)) if self._held else at_most_ns
 
     def flush(self) -> bool:
-        """Hand on everything that is held, because the connection is lost. Returns whether there was anything."""
+        """Hand on everything that is held, because the connection is lost. Returns whether there was anything.
+
+        Whose replies they were can no longer show: they are uncertain.
+        """
         was_holding = bool(self._held)
-        self.out.extend(self._drain())
+        self.out.extend(_uncertain(item) for item in self._drain())
         return was_holding
 
     def clear(self) -> None:

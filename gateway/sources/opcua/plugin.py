@@ -14,6 +14,7 @@ from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.pki_folder import PKI_PARTS
 from gateway.sources.opcua.port.units import completed, units_path
 from gateway.sources.opcua.source.events import OPCUA_EVENTS
+from gateway.sources.opcua.source.found_roots import roots_path
 from gateway.sources.opcua.source.tag_discovery import Change, found_path, is_refreshed, left_out, left_out_path
 from gateway.sources.opcua.tools.plan import plan
 
@@ -76,7 +77,8 @@ class OpcUaPlugin:
         """Return keys, trust lists, what was found, and what earlier versions kept of history."""
         own = [device.pki / part for part in PKI_PARTS]
         legacy = [device.history_kept / f"{device.name}.{kind}" for kind in ("json", "note")]
-        kept = [*own, units_path(device), left_out_path(device), *legacy, device.user_key, found_path(device)]
+        found = [units_path(device), left_out_path(device), roots_path(device), found_path(device)]
+        kept = [*own, *found, *legacy, device.user_key]
         return [path for path in kept if path is not None]
 
     def complete(self, tag: OpcUaTag, row: Mapping[str, str]) -> OpcUaTag:

@@ -104,6 +104,10 @@ class Conditions:
             known |= {self._key(row): row for row in range(begin, end)}
         return np.array([known.get(others._key(row), -1) for row in rows.tolist()], np.intp)
 
+    def label(self, row: int) -> str:
+        """Return `device/tag condition`, for people."""
+        return f"{self.table.label(int(self.tag[row]))} {self.configs[row].condition}"
+
     def _key(self, row: int) -> tuple[str, str, str, str]:
         config, tag = self.configs[row], self.table.tags[int(self.tag[row])]
         return self.table.devices[tag.device], tag.name, config.condition, config.kind
@@ -142,7 +146,7 @@ def _second_tag(table: TagTable, tag: Tag, alarm: AlarmConfig) -> int:
 def _row(tag: Tag, policy: TagPolicy, alarm: AlarmConfig) -> _Row:
     kind = alarm.kind
     is_discrete, is_pair = kind == "off_normal", alarm.pair is not None
-    normal = tuple(one for one in alarm.normal or () if isinstance(one, float))
+    normal = alarm.normal or ()
     limit = (normal[0] if normal else math.nan) if is_discrete else float(getattr(alarm, KINDS[kind]))
     sign = -1.0 if kind in ("lo", "lolo") else 1.0
     absolute, fraction = policy.hysteresis if alarm.hysteresis is None else alarm.hysteresis

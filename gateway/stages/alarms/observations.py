@@ -46,6 +46,10 @@ class Inputs:
             beyond |= self.hot[tag]
         return np.asarray(beyond)
 
+    def decisive(self, tag: Rows, value: Values) -> Mask:
+        """Return which samples may change an alarm, and not only the span of their tag."""
+        return np.asarray((value >= self._limit_high[tag]) | (value <= self._limit_low[tag]) | self.hot[tag])
+
     def expand(self, sample: Rows, tag: Rows) -> tuple[Rows, Rows]:
         """Return each of the samples once for each row that it concerns: the samples, and the rows."""
         count = self._count[tag[sample]]

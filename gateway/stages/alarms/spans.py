@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gateway.core.blocks import Mask, Rows, SampleBlock, Values
+from gateway.core.blocks import Mask, Qualities, Rows, Values
 from gateway.core.quality import USABLE_FROM
 from gateway.stages.alarms.conditions import Conditions
 from gateway.stages.alarms.segments import highest
@@ -39,13 +39,12 @@ class SpansSeen:
             band[wanted] = np.minimum(band[wanted] + span, conditions.most_band[own])
         return band
 
-    def record(self, tag: Rows, block: SampleBlock, concerned: Mask) -> Rows:
-        """Take the samples of the concerned tags; returns the tags whose span has grown."""
+    def record(self, tag: Rows, value: Values, quality: Qualities) -> Rows:
+        """Take samples; returns the tags whose span has grown."""
         if not self._any_needed:
             return np.empty(0, np.intp)
-        counts = np.flatnonzero((concerned & self.needed)[tag] & (block.quality >= USABLE_FROM) & np.isfinite(block.value))
-        tag, value = tag[counts], block.value[counts]
         grows = (value > self.high[tag]) | (value < self.low[tag])
+        grows &= self.needed[tag] & (quality >= USABLE_FROM) & np.isfinite(value)
         tag, value = tag[grows], value[grows]
         np.maximum.at(self.high, tag, value)
         np.minimum.at(self.low, tag, value)

@@ -41,13 +41,23 @@ class StateMachine:
         concerned &= (block.quality >= USABLE_FROM) | self.inputs.hot[tag]
         if not np.count_nonzero(concerned):
             return None
-        concerned_tags = np.zeros(self.inputs.hot.size, np.bool_)
-        concerned_tags[tag[concerned]] = True
-        sample, row = self.inputs.expand(np.flatnonzero(concerned_tags[tag]), tag)
-        found = self._observe(block, tag, sample, row) if row.size else None
-        if (grown := self.spans.record(tag, block, concerned_tags)).size:
+        place = np.flatnonzero(concerned)
+        decisive = place[self.inputs.decisive(tag[place], block.value[place])]
+        found = self._decide(block, tag, decisive) if decisive.size else None
+        if (grown := self.spans.record(tag[place], block.value[place], block.quality[place])).size:
             self.inputs.watch(self.spans, grown)
         return found
+
+    def _decide(self, block: SampleBlock, tag: Rows, decisive: Rows) -> Changes | None:
+        """Have the rows of some samples' tags see all of the block."""
+        if decisive.size == tag.size:
+            sample = decisive
+        else:
+            concerned = np.zeros(self.inputs.hot.size, np.bool_)
+            concerned[tag[decisive]] = True
+            sample = np.flatnonzero(concerned[tag])
+        sample, row = self.inputs.expand(sample, tag)
+        return self._observe(block, tag, sample, row) if row.size else None
 
     def due(self, until_ns: int) -> Changes | None:
         """Return the transitions whose delays are over at a time, because no sample came that would have changed them."""
@@ -109,6 +119,12 @@ class StateMachine:
         band = self.spans.bands(row, value, is_second, begins)
         distance, usable = self._distances(row, time, value, usable, is_second, begins)
         level = self._levels(row, distance, usable, band, begins)
+        held = self.state.level[row]
+        is_settled = (level == held) & ((held == BAD) | ((held == ON) == self.state.active[row]))
+        if is_settled.all():  # nearly always: nothing has changed, and no delay runs
+            ends = np.r_[begins[1:], True]
+            self.state.newest[row[ends]] = time[ends]
+            return None
         quality = np.where(usable | (quality < USABLE_FROM), quality, np.uint8(Quality.BAD_NOT_AVAILABLE))
         return self._runs(row, time, value, quality, level, begins)
 

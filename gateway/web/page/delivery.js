@@ -19,7 +19,7 @@ export function show(main) {
   const waiting = h("div", { class: "chart low" }), rates = h("div", { class: "chart low" });
   const buttons = SPANS.map(([wanted, text]) => h("button", { type: "button", class: "ghost", "aria-pressed": "false", onclick: () => choose(wanted) }, text));
   main.append(h("h1", {}, "Delivery"), h("div", { class: "two" }, outbox, sink),
-    h("div", { class: "row", role: "group", "aria-label": "Span of time" }, buttons),
+    h("div", { class: "row spans", role: "group", "aria-label": "Span of time" }, buttons),
     h("div", { class: "two" }, h("div", { class: "card" }, h("h2", {}, "Waiting messages"), waiting), h("div", { class: "card" }, h("h2", {}, "Lost and merged since the start"), rates)),
     h("div", { class: "two" }, certificates, host));
   const line = (label, name) => ({ label, stroke: colour(name), width: 1.8, points: { show: false }, value: (_, v) => (v === null ? "–" : f.count(v)) });

@@ -65,7 +65,7 @@ def test_csv_has_a_row_for_each_sample_with_its_quality(tmp_path: Path, run: Run
     rows = table(target)
     assert rows[0] == {
         "time": "2023-11-14T22:13:20.000Z", "device": "press", "tag": "oil", "value": "0.0", "quality": "good",
-        "reason": "unspecified",
+        "reason": "",
     }  # fmt: skip
     assert [row["value"] for row in rows if row["tag"] == "speed"] == ["", "2.0", "4.0", "6.0", "8.0", ""]
     assert next(row["reason"] for row in rows if row["tag"] == "speed") == "timeout"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.app.kept_state import restore_state, save_state, state_file
+from gateway.app.kept_state import learnt_columns, learnt_file, restore_state, save_state, state_file, write_learnt
 from gateway.plugins import DETECTORS
 from gateway.settings import Settings, load
 from gateway.stages.stage_chain import StageChain
@@ -110,3 +110,38 @@ def test_a_tag_that_moved_in_the_table_keeps_what_is_its_own(tmp_path: Path) -> 
     stages = chain(after, M0 + 60 * SECOND)
     (event,) = restore_state(after, stages, M0 + 60 * SECOND)
     assert after.table.label(event.tag) == "press/a"
+
+
+def test_after_a_crash_detectors_go_on_from_what_was_written_while_it_ran(tmp_path: Path) -> None:
+    before = saved(tmp_path)
+    stages = chain(before, M0 + 9 * SECOND)
+    restore_state(before, stages, M0 + 9 * SECOND)
+    write_learnt(tmp_path / "outbox.db", learnt_columns(before, stages, M0 + 10 * SECOND))
+    assert learnt_file(tmp_path / "outbox.db").stat().st_mode & 0o777 == 0o600
+    after = chain(before, M0 + 60 * SECOND)
+    assert restore_state(before, after, M0 + 60 * SECOND) == []
+    push(after, 60.1, 50.0, 99.0)
+    events = after.close(M0 + 61 * SECOND + SECOND // 2).events
+    assert [(event.tag, event.detector) for event in events] == [(1, "ewma")]
+
+
+@pytest.mark.parametrize(("hours", "goes_on"), [(2, {"own_range"}), (24 * 8, set())])
+def test_how_long_what_was_learnt_is_of_use_is_up_to_the_detector(tmp_path: Path, hours: int, goes_on: set[str]) -> None:
+    """An hour for one that looks at the last minutes, days for one that knows the whole history."""
+    both = DEVICE.replace("anomaly: 5", "anomaly: [own_range, {ewma: {threshold: 5}}]")
+    before = settings(tmp_path, "both", both)
+    stages = chain(before, M0)
+    for second in range(40):
+        push(stages, second + 0.1, 50.0)
+        stages.close(M0 + (second + 1) * SECOND + SECOND // 2)
+    save_state(before, stages, M0 + 40 * SECOND)
+    now = M0 + hours * 3600 * SECOND
+    after = chain(before, now)
+    restore_state(before, after, now)
+    fresh = chain(before, now).anomalies.detectors
+    same = {
+        name
+        for name, detector in after.anomalies.detectors.items()
+        if any((column != fresh[name].state()[key]).any() for key, column in detector.state().items())
+    }
+    assert same == goes_on

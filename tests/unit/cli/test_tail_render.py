@@ -93,6 +93,8 @@ def test_alarms_are_highlighted_with_limit_and_value():
 def test_anomalies_show_score_and_expectation():
     body = {"kind": "anomaly", "tag": "t", "state": "active", "value": 9.0, "expected": 2.0, "score": 7.5}
     assert "ANOMALY  t 9, expected 2, score 7.5" in shown("event", body)
+    why = {"causes": ["sudden rise", "level higher than ever"]}
+    assert "score 7.5: sudden rise, level higher than ever" in shown("event", body | why)
 
 
 def test_device_states_and_losses_are_told():

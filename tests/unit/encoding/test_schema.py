@@ -20,7 +20,7 @@ from gateway.core.events.gateway import (
     Stall,
     UncleanStop,
 )
-from gateway.core.events.process import Anomaly
+from gateway.core.events.process import AlarmFlood, Anomaly
 from gateway.core.events.security import SecurityEvent
 from gateway.core.messages import DeviceState, Loss
 from gateway.encoding import schema
@@ -55,6 +55,16 @@ def model(**fields: object) -> ModelChanged:
 
 EVENTS = [
     limit_alarm(value=61.5, limit=60.0),
+    AlarmFlood(
+        time_ns=T0,
+        start=1,
+        end=2,
+        raised=3,
+        cleared=2,
+        quality=0,
+        conditions=2,
+        top=["press/temp hi: 3"],
+    ),
     Anomaly(time_ns=T0, device=0, tag=0, state="cleared", detector="ewma", value=1.0, score=5.2, expected=0.5),
     DeviceStateChanged(time_ns=T0, device=0, state="down", reason="no route"),
     SamplesLost(time_ns=T0, device=0, reason="the queue overflowed", at_least=3),

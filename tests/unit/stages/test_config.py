@@ -18,8 +18,32 @@ def test_a_band_is_absolute_or_a_percentage(text: object, band: tuple[float, flo
     assert TagPolicy(deadband=text, hysteresis=text).deadband == band
 
 
+def test_a_deadband_may_be_a_part_of_the_range() -> None:
+    assert TagPolicy(deadband="2.5% of range").deadband == (0.0, 0.0, 0.025)
+    with pytest.raises(ValidationError):
+        TagPolicy(hysteresis="1% of range")
+
+
 @pytest.mark.parametrize(
-    "text", ["", "-1", "-1%", "1,5", "abc", True, None, [], {}, math.nan, math.inf, 10**400, "9" * 400 + "%"]
+    "text",
+    [
+        "",
+        "1% of",
+        "of range",
+        "-1% of range",
+        "-1",
+        "-1%",
+        "1,5",
+        "abc",
+        True,
+        None,
+        [],
+        {},
+        math.nan,
+        math.inf,
+        10**400,
+        "9" * 400 + "%",
+    ],
 )
 def test_anything_else_is_no_band(text: object) -> None:
     """Each is refused with what was expected, never with another exception."""

@@ -16,7 +16,7 @@ from gateway.sources.opcua.client.services import Services
 from gateway.sources.opcua.client.walk import VISITED_AT_ONCE, Visited, Walk
 from gateway.sources.opcua.codec.types.data_types import VARIANT, DataType, Enumeration, OptionSet, Structure
 from gateway.sources.opcua.config.browse import Browse
-from gateway.sources.opcua.config.browse_path import PathStep
+from gateway.sources.opcua.config.browse_path import PathStep, browse_path_text, is_browse_path
 from gateway.sources.opcua.port.findings import Findings, FoundTag
 from gateway.sources.opcua.port.units import unit_of
 
@@ -55,6 +55,8 @@ class Browser:
             walk = Walk(self._services, self._addresses, browse)
             chosen = await self._choose(browse, walk, findings)
             above = await self._path_above(browse.root, chosen)
+            if above is not None and self._is_numbered(browse.root) and (root := browse_path_text(above)):
+                findings.roots[browse.root] = root
             for at, one in enumerate(chosen):
                 await _breathe(at)
                 path = None if above is None or one.steps is None else (*above, *one.steps)
@@ -68,10 +70,13 @@ class Browser:
         return findings
 
     async def _path_above(self, root: str, chosen: Sequence[Visited]) -> Sequence[PathStep] | None:
-        """Return the path from the root folder to the root of an entry, where nodes below it need one."""
-        if not any(is_numbered(one.node) for one in chosen):
+        """Return the path from the root folder to the root of an entry, where it or nodes below it need one."""
+        if not self._is_numbered(root) and not any(is_numbered(one.node) for one in chosen):
             return None
         return await path_from_root(self._services, root, self._addresses.node(root), self._addresses.namespaces)
+
+    def _is_numbered(self, root: str) -> bool:
+        return not is_browse_path(root) and is_numbered(self._addresses.node(root))
 
     async def _choose(self, browse: Browse, walk: Walk, findings: Findings) -> list[Visited]:
         """Return what one entry takes; add the rest to the findings."""

@@ -69,6 +69,8 @@ class Findings:
     """Neither by their names nor by the types they lie in (include, exclude, type)."""
     unopened: LeftOut = field(default_factory=LeftOut)
     """Objects on the last level that is looked at (depth)."""
+    roots: dict[str, str] = field(default_factory=dict)
+    """Browse path of each root that is given by a number, by this address."""
     ended: bool = False
     """A walk had to end before its time."""
 

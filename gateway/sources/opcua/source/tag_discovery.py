@@ -18,6 +18,7 @@ from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.findings import Findings, FoundTag
 from gateway.sources.opcua.port.metadata import Metadata
 from gateway.sources.opcua.port.units import EngineeringUnit, lacking, units_path
+from gateway.sources.opcua.source.found_roots import roots_path, settle_roots
 from gateway.sources.opcua.source.tag_file import is_writable, tag_file, tag_names
 
 log = structlog.get_logger("opcua")
@@ -102,9 +103,16 @@ def has_stored(device: OpcUaDevice) -> bool:
 
 
 def store_found(device: OpcUaDevice, findings: Findings) -> Change | None:
-    """Write what was found, and what was left out; return what is new among the tags, None for nothing. Raises NotKept."""
+    """Write what was found, and what was left out; return what is new among the tags, None for nothing.
+
+    Raises NotKept, and NotFound where the number of a root means another node than before.
+    """
     path = found_path(device)
     assert path is not None
+    try:
+        settle_roots(device, findings.roots)
+    except OSError as error:
+        raise NotKept(f"{roots_path(device)} cannot be kept: {os_reason(error)}; found: names its folder") from None
     if names := unwritable(findings.tags):
         log.warning("variables are left out, their node ids cannot stand in a file", device=device.name, count=len(names))
     change = _kept(path, found_file(findings.tags))

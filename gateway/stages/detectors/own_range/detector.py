@@ -34,6 +34,9 @@ class OwnRangeDetector:
     Scores are in margins beyond the record of the feature that is furthest beyond its own: from 1 it is an anomaly.
     """
 
+    kept_ns: Final = 7 * 86_400_000_000_000
+    """See `LongLived`."""
+
     def __init__(self, tags: TagIds, window_ns: int, warmup_s: Values, rebase_s: Values) -> None:
         """Begin without knowledge. warmup_s, rebase_s: of each of `tags`, seconds."""
         self._tags = tags

@@ -1,14 +1,13 @@
 """Windows that wait until their step is complete, and the steps that become of them."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.blocks import TagIds, WindowBlock
+from gateway.core.blocks import Mask, TagIds, Values, WindowBlock
 from gateway.stages.detectors.own_range.config import HOLD_NS, LEAST_STEP_NS, SECOND_NS
-from gateway.stages.detectors.own_range.features import Features
 from gateway.stages.detectors.own_range.steps import Floats, Steps
 
 _LARGEST: Final = 5e17
@@ -16,6 +15,17 @@ _LARGEST: Final = 5e17
 _TRIMMED_FROM: Final = 4
 """Windows from which the extremes are left out of a step's mean."""
 _MOST_USED: Final = 65_535
+
+
+class Centred(Protocol):
+    """Whoever keeps the value that each tag is relative to."""
+
+    centre: Values
+    seen: NDArray[np.int32]
+
+    def relative(self, value: Values, here: Mask) -> Floats:
+        """Return values relative to the centre; a tag that is seen for the first time is centred on its value."""
+        ...
 
 
 def windows_per_step(window_ns: int) -> int:
@@ -30,11 +40,11 @@ class WaitingWindows:
     cut into blocks, or on a delay of up to 10 s.
     """
 
-    def __init__(self, tags: TagIds, window_ns: int) -> None:
-        """Begin without windows. tags: those that are watched, ascending."""
+    def __init__(self, tags: TagIds, window_ns: int, per_step: int | None = None) -> None:
+        """Begin without windows. tags: those that are watched, ascending; per_step: windows of a step, else those of 8 s."""
         self._tags, self._rows = tags, tags.astype(np.intp)
         self._window = window_ns
-        self.per_step = windows_per_step(window_ns)
+        self.per_step = per_step or windows_per_step(window_ns)
         self._hold = -(-HOLD_NS // window_ns)
         self._size = self.per_step + self._hold
         self.used = np.zeros((self._size, tags.size), np.uint16)
@@ -51,7 +61,7 @@ class WaitingWindows:
         """Move what waits to another centre."""
         self.mean -= shift
 
-    def add(self, window: WindowBlock, features: Features) -> Iterator[tuple[int, Steps]]:
+    def add(self, window: WindowBlock, centred: Centred) -> Iterator[tuple[int, Steps]]:
         """Add a closed window, or what came late for one; yield the end of each step that is complete, ns, and the step.
 
         After a gap, or a step of the clock, what waits is complete too. A step has to be used before the next is asked for.
@@ -59,7 +69,7 @@ class WaitingWindows:
         number = window.start // self._window
         if window.late:
             if max(self.next_step * self.per_step, 0) <= number <= self.newest:
-                self._merge(number, window, features)
+                self._merge(number, window, centred)
             return
         if self.newest < 0 or not 0 < number - self.newest <= self._size:
             while 0 <= self.next_step * self.per_step <= self.newest:
@@ -71,11 +81,11 @@ class WaitingWindows:
             self.newest += 1
             self.used[self.newest % self._size] = 0
             if self.newest == number:
-                self._merge(number, window, features)
+                self._merge(number, window, centred)
             while (self.next_step + 1) * self.per_step + self._hold <= self.newest + 1:
                 yield self._step()
 
-    def _merge(self, number: int, window: WindowBlock, features: Features) -> None:
+    def _merge(self, number: int, window: WindowBlock, centred: Centred) -> None:
         """Add the samples of a window to those that it has had before."""
         if window.late:
             rows = np.flatnonzero(np.isin(self._tags, window.tag))
@@ -86,12 +96,12 @@ class WaitingWindows:
         here = (count > 0) & (np.abs(mean) <= _LARGEST)
         if window.late:
             rows, source, count, mean = rows[here], source[here], count[here], mean[here]
-            value = (mean - features.centre[rows]).astype(np.float32)
-            new = (features.seen[rows] == 0) & (features.centre[rows] == 0)
-            features.centre[rows[new]] = mean[new]
+            value = (mean - centred.centre[rows]).astype(np.float32)
+            new = (centred.seen[rows] == 0) & (centred.centre[rows] == 0)
+            centred.centre[rows[new]] = mean[new]
             value[new] = 0
         else:
-            value = features.relative(mean, here)
+            value = centred.relative(mean, here)
             count = np.where(here, count, 0)
         variance = np.minimum(np.where(count > 0, np.nan_to_num(window.std[source]), 0), _LARGEST).astype(np.float32) ** 2
         slot = number % self._size

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.core.events.process import LimitAlarm
 from gateway.core.tags import Tag, TagTable
 from gateway.stages.alarms.alarms import Alarms
+from gateway.stages.alarms.flood_config import AlarmsConfig
 from gateway.stages.config import TagPolicy
 from tests.support.alarm_oracle import AlarmOracle, Said
 from tests.support.blocks import GOOD, SECOND, T0, TICK, block_of, cut
@@ -18,6 +19,7 @@ from tests.support.oracle import Sample
 
 NAN, INF = math.nan, math.inf
 TABLE = TagTable(("press",), tuple(Tag(i, 0, f"tag{i}", range=(0.0, 10.0) if i == 2 else None) for i in range(4)))
+EVERY_CHANGE = AlarmsConfig(most=100_000, hold_chattering=False)
 LATE = T0 + 10_000 * SECOND
 
 DELAYED = {"on_delay": "1s", "off_delay": "2s"}, {"on_delay": SECOND, "off_delay": 2 * SECOND}
@@ -45,7 +47,7 @@ ALARMS: list[tuple[int, dict[str, Any], dict[str, Any]]] = [
 
 def alarms() -> Alarms:
     policies = [TagPolicy(alarms=[config for tag, config, _ in ALARMS if tag == one]) for one in range(4)]
-    return Alarms(TABLE, policies, T0)
+    return Alarms(TABLE, policies, T0, EVERY_CHANGE)
 
 
 def oracles() -> list[AlarmOracle]:
@@ -151,6 +153,7 @@ def test_what_an_event_says() -> None:
     assert event.payload() == {
         "state": "active", "condition": "hot", "severity": 700, "value": 5.0, "limit": 4.0, "alarm": "hi",
         "priority": "high", "onset": T0 // 1_000_000, "quality": "good", "message": "press/tag0 hot: 5 °C over 4",
+        "first_out": "tag0 hot",
     }  # fmt: skip
     assert event.time_ns == T0 + 2 * SECOND
 
@@ -170,6 +173,20 @@ def test_a_shelved_alarm_is_said_when_its_time_is_over() -> None:
     (event,) = real.tick(T0 + 10 * SECOND, T0 + 10 * SECOND)
     assert (event.state, event.reason, event.onset) == ("active", "unshelved", T0 // 1_000_000)
     assert real.tick(T0 + 11 * SECOND, T0 + 11 * SECOND) == []
+
+
+def test_a_restart_does_not_shelve_anew() -> None:
+    """Neither while the span lasts nor after it."""
+    policy = {"alarms": [{"hi": 4, "shelved_for": "10s"}]}
+    before = one(policy)
+    before.push(block_of([Sample(0, T0, 5.0, GOOD)]), T0)
+    for second, until in ((5, T0 + 10 * SECOND), (11, 0)):
+        now = T0 + second * SECOND
+        before.tick(now, now)
+        after = Alarms(before.conditions.table, [TagPolicy(**policy)], now)
+        after.restore(before.kept())
+        assert after.shelved_until.tolist() == [until]
+        assert len(after.announced(now)) == (until == 0)
 
 
 def test_an_alarm_out_of_service_is_not_evaluated() -> None:
