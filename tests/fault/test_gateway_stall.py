@@ -168,3 +168,57 @@ async def test_opcua_values_with_the_gateways_time_that_came_in_a_stand_still_ar
             stamps = [w["last_ts"] for w in windows() if "last_ts" in w]
     broker.stop()
     assert not [stamp for stamp in stamps if begin_ms + BOUND_MS < stamp < end_ms - 1]
+
+
+async def when_sent(ask: Ask, writer: asyncio.StreamWriter) -> None:
+    """Answer a read of four registers, 50 ms later, with the time of the answer: ms since the epoch, float64."""
+    await asyncio.sleep(0.05)
+    writer.write(ask.frame(struct.pack(">BBd", ask.function, 8, time.time() * 1e3)))
+
+
+@pytest.mark.parametrize("stood_s", [2.0, 6.0])
+async def test_values_that_tell_when_they_were_made_never_get_a_later_time(tmp_path, mosquitto, stood_s):
+    """An independent ledger: each value is the time at which its device made it, so each message proves itself."""
+    (tmp_path / "broker").mkdir()
+    broker = Mosquitto(mosquitto, tmp_path / "broker")
+    await broker.start()
+    async with ScriptedServer(port := free_port(), when_sent), AsyncuaServer(free_port(), 1) as server:
+        modbus = "{name: n, address: 'holding:0', type: float64}"
+        opcua = f"protocol: opcua\nurl: {server.url}\nsecurity: none\ninterval: 100ms\nfound: {tmp_path}\n"
+        files = {
+            "meter.yaml": f"protocol: modbus\nurl: tcp://127.0.0.1:{port}\ninterval: 100ms\ntags:\n  - {modbus}\n",
+            "press.yaml": f"{opcua}tags:\n  - {{name: n, node: ns=2;s=v0}}\n",
+        }
+        config = write_config(tmp_path, broker.url, [], files=files, root="publish:\n  windows: all\n")
+        with Subscriber(broker.port) as subscriber, GatewayProcess(config) as gateway:
+
+            def made(device: str) -> list[tuple[float, float, str]]:
+                """When made, the earliest time that the gateway can have given it, ms; quality."""
+                rows = [(m.payload["ts"], m.payload["tags"]["n"]) for m in subscriber.of(f"/{device}/window")]
+                return [(tag["last"], tag.get("last_ts", start), tag["q"]) for start, tag in rows if tag.get("last")]
+
+            def good_since(since_ms: float) -> bool:
+                return all(any(at > since_ms and q == "good" for at, _, q in made(one)) for one in ("meter", "press"))
+
+            async def write() -> None:
+                while True:
+                    await server.write(0, time.time() * 1e3)
+                    await asyncio.sleep(0.1)
+
+            writing = asyncio.create_task(write())
+            await until(lambda: good_since(1.0), 40, lambda: f"values; log: {gateway.log()[-1500:]}")
+            assert gateway.process is not None
+            pid = gateway.process.pid
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await until(lambda: _state(pid) == "T", 10, "the gateway is stopped")
+                begin = time.monotonic()
+                await until(lambda: time.monotonic() > begin + stood_s, 10 + stood_s, "a stand-still")
+            finally:
+                end_ms = time.time() * 1e3
+                os.kill(pid, signal.SIGCONT)
+            await until(lambda: good_since(end_ms + 2_000), 60, lambda: f"values again; log: {gateway.log()[-1500:]}")
+            writing.cancel()
+            ledger = made("meter") + made("press")
+    broker.stop()
+    assert not [row for row in ledger if row[2] == "good" and row[1] > row[0] + 5 * BOUND_MS]

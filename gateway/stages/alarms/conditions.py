@@ -146,7 +146,7 @@ def _second_tag(table: TagTable, tag: Tag, alarm: AlarmConfig) -> int:
 def _row(tag: Tag, policy: TagPolicy, alarm: AlarmConfig) -> _Row:
     kind = alarm.kind
     is_discrete, is_pair = kind == "off_normal", alarm.pair is not None
-    normal = tuple(one for one in alarm.normal or () if isinstance(one, float))
+    normal = alarm.normal or ()
     limit = (normal[0] if normal else math.nan) if is_discrete else float(getattr(alarm, KINDS[kind]))
     sign = -1.0 if kind in ("lo", "lolo") else 1.0
     absolute, fraction = policy.hysteresis if alarm.hysteresis is None else alarm.hysteresis

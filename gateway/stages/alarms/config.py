@@ -37,23 +37,23 @@ def _delay(value: Any) -> int:
     return number
 
 
-def _normal(value: Any) -> tuple[float | str, ...]:
-    """Return the values of a discrete tag that are normal: one or several numbers, `true`, `false` or labels."""
+def _normal(value: Any) -> tuple[float, ...]:
+    """Return the values of a discrete tag that are normal: one or several numbers, `true` or `false`."""
     if isinstance(value, tuple):
         return value
     items = value if isinstance(value, list) else [value]
     if not items or len(items) > MOST_ALARMS:
         raise ValueError(f"names {len(items)} values; expected one to {MOST_ALARMS}")
-    found: list[float | str] = []
+    found: list[float] = []
     for item in items:
         if isinstance(item, bool):
             found.append(_WORDS[item])
         elif isinstance(item, int | float) and abs(item) < float("inf"):
             found.append(float(item))
-        elif isinstance(item, str) and item.strip():
-            found.append(item)
         else:
-            raise ValueError(f"{item!r} is no value of a discrete tag; expected a number, true, false or a label")
+            raise ValueError(
+                f"{item!r} is no value of a discrete tag; expected a number (of a label, its own), true or false"
+            )
     return tuple(found)
 
 
@@ -82,9 +82,9 @@ OnDelay = Annotated[int, duration_ns("0s", "1d"), DURATION_SCHEMA]
 Positive = Annotated[Number, Field(gt=0)]
 Severity = Annotated[int, Field(ge=1, le=1000)]
 Normal = Annotated[
-    tuple[float | str, ...],
+    tuple[float, ...],
     BeforeValidator(_normal),
-    WithJsonSchema({"anyOf": [{"type": ["number", "boolean", "string"]}, {"type": "array", "minItems": 1}]}),
+    WithJsonSchema({"anyOf": [{"type": ["number", "boolean"]}, {"type": "array", "minItems": 1}]}),
 ]
 ShelvedUntil = Annotated[int, BeforeValidator(_time_ns), WithJsonSchema({"type": "string", "format": "date-time"})]
 
@@ -105,7 +105,8 @@ class AlarmConfig(ConfigModel):
     rate: Positive | None = None
     """Alarm when the value changes so fast, or faster, up or down: units per second, from one sample to the next."""
     normal: Normal | None = None
-    """Alarm when a discrete value is none of these: `true`, `false`, a number, a label, or a list of them."""
+    """Alarm when a discrete value is none of these: `true`, `false`, a number (of a label, its own), or a
+    list of them."""
     discrepancy: Positive | None = None
     """Alarm when the value and that of the tag `other`, which measures the same, are so far apart, engineering units."""
     set_point: Name | None = None

@@ -24,6 +24,7 @@ HEAD = "protocol: opcua\nurl: opc.tcp://127.0.0.1:1\ntags:\n  - {name: wanted, n
         ("hi: 5, alarms: [{hi: 7}]", "alarms", "there are two alarms hi"),
         ("hi: 5, lo: 3, hysteresis: 2", "hysteresis", "2 is not less than the 2 between hi and lo"),
         ("hi: 90, range: 0 to 100, alarms: [{lo: 5, hysteresis: 95%}]", "alarms.0.hysteresis", "95 is not less than the 85"),
+        ("alarms: [{normal: running}]", "alarms.0.normal", "'running' is no value of a discrete tag"),
         ("hi: 5, on_delay: 3", "on_delay", "not understood"),
     ],
 )

@@ -8,10 +8,9 @@ from gateway.core.events.event import UNSET, Concern, Count, Event, Positive, Un
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionAlarm(Event):
-    """A condition of an OPC UA server that changed (with source)."""
+class Notification(Event):
+    """What an OPC UA server notifies of, with the fields that every event of a server has (Part 5, 6.4.2)."""
 
-    kind: ClassVar[str] = "alarm"
     concerns: ClassVar[Concern] = "device"
 
     source: str | None
@@ -28,6 +27,14 @@ class ConditionAlarm(Event):
     """The browse name of event_type."""
     fields: Mapping[str, object] | None = None
     """The further fields that the configuration asks for, by their browse path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionAlarm(Notification):
+    """A condition of an OPC UA server that changed (with source)."""
+
+    kind: ClassVar[str] = "alarm"
+
     condition: str | Unset | None = UNSET
     """ConditionName (Part 9, 5.5.2)."""
     condition_id: str | Unset | None = UNSET
@@ -47,26 +54,11 @@ class ConditionAlarm(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerEvent(Event):
+class ServerEvent(Notification):
     """An event of an OPC UA server that is no condition."""
 
     kind: ClassVar[str] = "opcua_event"
-    concerns: ClassVar[Concern] = "device"
 
-    source: str | None
-    """SourceName (Part 5, 6.4.2)."""
-    severity: int
-    """Severity as the server gives it, kept within 1 to 1000 (Part 5, 6.4.2)."""
-    message: str | None
-    """Message, in one of the languages of the server."""
-    event_type: str | Unset | None = UNSET
-    """NodeId of the event type."""
-    event_id: str | Unset | None = UNSET
-    """EventId, hexadecimal."""
-    type_name: str | None = None
-    """The browse name of event_type."""
-    fields: Mapping[str, object] | None = None
-    """The further fields that the configuration asks for, by their browse path."""
     condition: str | Unset | None = UNSET
     """ConditionName, where an event that is no condition has one."""
     reason: str | None = None
