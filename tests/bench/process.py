@@ -29,7 +29,7 @@ def _config(folder: Path, broker: str, modbus_port: int, opcua_port: int) -> Pat
         folder,
         broker,
         devices,
-        root="defaults:\n  deadband: 0.2%\n",
+        root="defaults:\n  deadband: 0.2%\nalarms:\n  hold_chattering: false\n  most: 100000\n",
         files={
             "server.yaml": f"protocol: opcua\nurl: opc.tcp://127.0.0.1:{opcua_port}/bench/\nsecurity: none\n"
             f"found: {folder / 'found'}\ntag_file: server.csv\n"
@@ -38,8 +38,8 @@ def _config(folder: Path, broker: str, modbus_port: int, opcua_port: int) -> Pat
     (config / "tags" / "server.csv").write_text("name,node\n" + rows)
     for path in (config / "tags").glob("m*.csv"):
         lines = path.read_text().splitlines()
-        lines[0] += ",hi"
-        lines[1] += f",{ALARM_AT:g}"
+        lines[0] += ",hi,off_delay"
+        lines[1] += f",{ALARM_AT:g},0s"
         path.write_text("\n".join(lines) + "\n")
     return config
 

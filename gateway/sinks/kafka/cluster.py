@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
@@ -10,10 +10,11 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from gateway.core.errors import NotConnected
 from gateway.sinks.kafka.batches import Partition
-from gateway.sinks.kafka.connection import Access, Connection, connect
+from gateway.sinks.kafka.connection import MALFORMED, Access, Connection, connect
 from gateway.sinks.kafka.error_codes import STARTING, producer_refused
 
 _ACKS_ALL: Final = -1
+_END_OF_PORTS: Final = 65_536
 _MOST_BROKERS: Final = 10_000
 _MOST_PARTITIONS: Final = 100_000
 _LONGEST_TRANSACTION_MS: Final = 2**31 - 1
@@ -59,10 +60,23 @@ class Cluster:
         """Learn anew where these topics are. Raises NotConnected where no broker answers."""
         connection = await self._any()
         answer = await connection.ask(MetadataRequest(list(topics)))
+        try:
+            self._learn(answer, frozenset(topics))
+        except MALFORMED as error:  # a list that is none, a port that cannot be
+            raise NotConnected(f"the broker has sent metadata that mean nothing ({error})") from None
+
+    def _learn(self, answer: Any, asked: frozenset[str]) -> None:
+        """Take over who the brokers are, and where the topics are that were asked for. Raises one of MALFORMED."""
         if len(answer.brokers) > _MOST_BROKERS:
-            raise NotConnected(f"a cluster of {len(answer.brokers)} brokers; expected {_MOST_BROKERS} at most")
-        self._brokers = {node: (host, port) for node, host, port, *_ in answer.brokers}
+            raise ValueError(f"{len(answer.brokers)} brokers; expected {_MOST_BROKERS} at most")
+        brokers = {node: (host, port) for node, host, port, *_ in answer.brokers}
+        for host, port in brokers.values():
+            if not host or not 0 < port < _END_OF_PORTS:
+                raise ValueError(f"{host!r}:{port} is no address of a broker")
+        self._brokers = brokers
         for code, topic, *_, partitions in answer.topics:
+            if topic not in asked:
+                continue
             if code or not partitions or len(partitions) > _MOST_PARTITIONS:
                 self._leaders.pop(topic, None)
                 self._problems[topic] = code or _UNKNOWN
@@ -105,7 +119,10 @@ class Cluster:
             by_topic.setdefault(topic, []).append((number, content))
         connection = await self._connection(self._brokers[broker])
         answer = await connection.ask(ProduceRequest(None, _ACKS_ALL, int(within_s * 1000), list(by_topic.items())))
-        return {(topic, number): code for topic, partitions in answer.topics for number, code, *_ in partitions}
+        try:
+            return {(topic, number): code for topic, partitions in answer.topics for number, code, *_ in partitions}
+        except MALFORMED as error:
+            raise NotConnected(f"the broker has sent an answer that means nothing ({error})") from None
 
     async def close(self) -> None:
         """Close all connections, within a second."""

@@ -29,7 +29,16 @@ _LARGEST_ANSWER_BYTES: Final = 16 << 20
 """The metadata of a cluster with some 100,000 partitions; what a broker claims beyond is not read."""
 _MOST_ITERATIONS: Final = 1_000_000
 """Of SCRAM (RFC 5802, 5.1): brokers use 4,096 to some 100,000; half a second of a thread."""
-MALFORMED: Final = (ValueError, AssertionError, LookupError, TypeError, struct.error, binascii.Error)
+MALFORMED: Final = (
+    ValueError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+    binascii.Error,
+)
 """Raised by aiokafka while it decodes what is not as the protocol says."""
 _LOGIN: Final = (
     SaslAuthenticationFailed,

@@ -15,20 +15,10 @@ from gateway.sinks.access.secret import read_secret
 from gateway.sinks.access.tls import tls_context
 from gateway.sinks.postgres.config import PostgresConfig
 from gateway.sinks.postgres.errors import Blame, blame
-from gateway.sinks.postgres.guard import GuardedLoop
+from gateway.sinks.postgres.guard import MALFORMED, GuardedLoop
 from gateway.sinks.postgres.tables import TABLES, Tables
 
 _CLOSE_S: Final = 1.0
-_MALFORMED: Final = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AssertionError,
-    AttributeError,
-)
-"""Raised by asyncpg for a connection that has ended, and for what is not as the protocol says."""
 
 
 class Refused(Exception):
@@ -68,26 +58,40 @@ class Database:
         context, password = await asyncio.to_thread(self._read_files)
         self.lost = lost = asyncio.Event()
         loop = self._loop = GuardedLoop()
+        connecting = asyncio.create_task(self._connect(loop, lost, context, password), name="postgres connect")
         try:
-            async with asyncio.timeout(config.connect_timeout / 1e9):
-                self._connection = await asyncpg.connect(
-                    host=config.host,
-                    port=config.port,
-                    user=config.username,
-                    password=password,
-                    database=config.database,
-                    ssl=context or False,
-                    loop=cast(asyncio.AbstractEventLoop, loop),
-                    server_settings={"application_name": self._client, "timezone": "UTC"},
-                )
-                self._connection.add_termination_listener(lambda _: lost.set())
-                await self._prepare(self._connection)
+            done, _ = await asyncio.wait({connecting}, timeout=config.connect_timeout / 1e9)
+            if not done:
+                raise TimeoutError
+            connecting.result()
         except asyncpg.PostgresError as error:
             raise self._not_connected(error) from None
-        except (OSError, TimeoutError, *_MALFORMED) as error:
+        except (OSError, TimeoutError, *MALFORMED) as error:
             if loop.reason:
                 raise NotConnected(f"{config.host}:{config.port}: {loop.reason}: is this PostgreSQL?") from None
             raise unreachable(error, config.host, config.port, "postgres") from None
+        finally:
+            if not connecting.done():  # a cancelled statement waits for the database's answer, unless the connection breaks
+                loop.abort()
+                connecting.cancel()
+                await asyncio.wait({connecting}, timeout=_CLOSE_S)
+            if connecting.done() and not connecting.cancelled():
+                connecting.exception()  # counts as seen: the reason is the time
+
+    async def _connect(self, loop: GuardedLoop, lost: asyncio.Event, context: ssl.SSLContext | None, password: str) -> None:
+        config = self._config
+        self._connection = await asyncpg.connect(
+            host=config.host,
+            port=config.port,
+            user=config.username,
+            password=password,
+            database=config.database,
+            ssl=context or False,
+            loop=cast(asyncio.AbstractEventLoop, loop),
+            server_settings={"application_name": self._client, "timezone": "UTC"},
+        )
+        self._connection.add_termination_listener(lambda _: lost.set())
+        await self._prepare(self._connection)
 
     async def insert(self, table: str, columns: Sequence[Sequence[Any]], tags: Sequence[str] | None = None) -> None:
         """Write messages to a table in one transaction; what is there already stays. columns, tags: `Tables.insert`.
@@ -111,7 +115,7 @@ class Database:
             raise NotConnected(f"no answer within {self._config.timeout / 1e9:g} s") from None
         except (UnicodeError, asyncpg.exceptions.DataError) as error:  # a text that no parameter can carry
             raise Refused(Blame.ROW, clean(str(error), LONGEST_TEXT)) from None
-        except (OSError, *_MALFORMED) as error:
+        except (OSError, *MALFORMED) as error:
             connection.terminate()
             reason = self._loop.reason if self._loop is not None else ""
             raise NotConnected(reason or f"the connection has ended ({error})") from None

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+import asyncpg
 from asyncpg.protocol import Protocol
 
 from gateway.sinks.access.certificates import peer_certificate
@@ -17,6 +18,19 @@ _MOST_ITERATIONS: Final = 1_000_000
 """Of SCRAM (RFC 5802, 5.1): PostgreSQL uses 4,096. They are worked off on the event loop."""
 _ITERATIONS: Final = re.compile(rb",i=(\d+)")
 _AUTHENTICATION, _READY = b"R", b"Z"  # PostgreSQL, Message Formats
+MALFORMED: Final = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AssertionError,
+    AttributeError,
+    ArithmeticError,
+    BufferError,
+    NotImplementedError,
+)
+"""Raised by asyncpg for a connection that has ended, and for what is not as the protocol says."""
 
 
 class Guard(asyncio.Protocol):
@@ -66,7 +80,7 @@ class Guard(asyncio.Protocol):
         if self._left < 0:
             self._break(f"more than {_MOST_BYTES >> 20} MiB in answer to one statement")
         elif self._is_ready:
-            self.inner.data_received(data)
+            self._pass_on(data)
         else:
             self._held += data
             while not self._is_ready and self._pass_message():
@@ -89,14 +103,24 @@ class Guard(asyncio.Protocol):
             self._break(f"a login of more than {_MOST_ITERATIONS} iterations")
             return False
         self._is_ready = kind == _READY
-        self.inner.data_received(message + (bytes(self._held) if self._is_ready else b""))
+        self._pass_on(message + (bytes(self._held) if self._is_ready else b""))
         return True
+
+    def _pass_on(self, data: bytes) -> None:
+        try:
+            self.inner.data_received(data)
+        except MALFORMED as error:
+            self._break(f"what is not as its protocol says ({error})")
+
+    def abort(self) -> None:
+        """Break the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _break(self, reason: str) -> None:
         self._held.clear()
         self._report(reason)
-        if self._transport is not None:
-            self._transport.abort()
+        self.abort()
 
 
 class GuardedLoop:
@@ -117,6 +141,11 @@ class GuardedLoop:
         """Begin to count anew: a statement follows."""
         if self._guard is not None:
             self._guard.refill()
+
+    def abort(self) -> None:
+        """Break the connection at once."""
+        if self._guard is not None:
+            self._guard.abort()
 
     async def create_connection(self, factory: Callable[[], asyncio.Protocol], *args: Any, **more: Any) -> Any:
         """Connect, as `loop.create_connection`."""

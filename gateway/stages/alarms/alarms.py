@@ -268,6 +268,7 @@ class Alarms:
         self._wants_refresh = other._wants_refresh or bool(other._to_refresh.size)
         self.shelved_until[moved] = other.shelved_until[stay]
         self._shelving = bool(self.shelved_until.any())
+        before.fold_spans()
         machine.spans.low[move.learnt_new] = before.spans.low[move.learnt_old]
         machine.spans.high[move.learnt_new] = before.spans.high[move.learnt_old]
         machine.restored()

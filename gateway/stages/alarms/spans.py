@@ -14,6 +14,7 @@ class SpansSeen:
     Attributes:
         low, high: float64[tags]; inf and -inf before the first value.
         needed: bool[tags].
+        any_needed: whether there is one.
     """
 
     def __init__(self, conditions: Conditions) -> None:
@@ -23,7 +24,7 @@ class SpansSeen:
         self.low, self.high = np.full(tags, np.inf), np.full(tags, -np.inf)
         self.needed = np.zeros(tags, np.bool_)
         self.needed[conditions.tag[conditions.share > 0]] = True
-        self._any_needed = bool(self.needed.any())
+        self.any_needed = bool(self.needed.any())
 
     def bands(self, row: Rows, value: Values, is_second: Mask, begins: Mask) -> Values:
         """Return the band at each place: values in segments by row. is_second: values of the second tag do not count."""
@@ -41,8 +42,6 @@ class SpansSeen:
 
     def record(self, tag: Rows, value: Values, quality: Qualities) -> Rows:
         """Take samples; returns the tags whose span has grown."""
-        if not self._any_needed:
-            return np.empty(0, np.intp)
         grows = (value > self.high[tag]) | (value < self.low[tag])
         grows &= self.needed[tag] & (quality >= USABLE_FROM) & np.isfinite(value)
         tag, value = tag[grows], value[grows]

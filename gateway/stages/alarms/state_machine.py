@@ -7,6 +7,7 @@ transition depends on the samples only, and not on the blocks they came in or on
 """
 
 from dataclasses import fields
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from gateway.stages.alarms.segments import latest, shifted, starts_of
 from gateway.stages.alarms.spans import SpansSeen
 from gateway.stages.alarms.state import BAD, ON, Changes, Levels, State
 
+_MOST_WAITING: Final = 4096
+"""Samples beyond the spans seen that wait."""
+
 
 class StateMachine:
     """The state machines of all rows."""
@@ -28,6 +32,8 @@ class StateMachine:
         self.inputs = Inputs(conditions)
         self.spans = SpansSeen(conditions)
         self.state = State.unknown(len(conditions))
+        self._beyond_spans: list[tuple[Rows, Values, Qualities]] = []
+        self._waiting = 0
         self.restored()
 
     def push(self, block: SampleBlock) -> Changes | None:
@@ -44,12 +50,24 @@ class StateMachine:
         place = np.flatnonzero(concerned)
         decisive = place[self.inputs.decisive(tag[place], block.value[place])]
         found = self._decide(block, tag, decisive) if decisive.size else None
-        if (grown := self.spans.record(tag[place], block.value[place], block.quality[place])).size:
-            self.inputs.watch(self.spans, grown)
+        if self.spans.any_needed:
+            self._beyond_spans.append((tag[place], block.value[place], block.quality[place]))
+            self._waiting += place.size
+            if self._waiting >= _MOST_WAITING:
+                self.fold_spans()
         return found
+
+    def fold_spans(self) -> None:
+        """Let the spans seen be those of all samples. They are needed only where something is decided."""
+        if self._beyond_spans:
+            tag, value, quality = (np.concatenate(column) for column in zip(*self._beyond_spans, strict=True))
+            self._beyond_spans, self._waiting = [], 0
+            if (grown := self.spans.record(tag, value, quality)).size:
+                self.inputs.watch(self.spans, grown)
 
     def _decide(self, block: SampleBlock, tag: Rows, decisive: Rows) -> Changes | None:
         """Have the rows of some samples' tags see all of the block."""
+        self.fold_spans()
         if decisive.size == tag.size:
             sample = decisive
         else:

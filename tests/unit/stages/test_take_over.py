@@ -189,3 +189,12 @@ def test_columns_of_tags_that_keep_their_places_are_reused() -> None:
     assert way.moved(handed_on, -1.0).tolist() == column.tolist() == [-1.0, 1.0, 2.0]
     assert handed_on.tolist() == [0.0, 1.0, 2.0]
     assert move().moved(np.arange(3.0), -1.0).tolist() == [1.0, 2.0, -1.0, -1.0, -1.0]
+
+
+def test_a_detector_whose_tags_all_mean_the_same_goes_on_itself() -> None:
+    """What it has learnt is not copied; where a tag is no more, it is, for the others."""
+    for alike, is_kept in ((((0, 0),), True), ((), False)):
+        before, after = chain(BEFORE), chain(BEFORE)
+        after.take_over(before, TagMove.between(BEFORE, BEFORE, {"b"}, alike), M0)
+        own, was = after.anomalies.detectors, before.anomalies.detectors
+        assert all((own[name] is was[name]) == is_kept for name in was)

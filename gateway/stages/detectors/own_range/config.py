@@ -16,6 +16,8 @@ LEAST_BLOCKS: Final = 10
 RETURN_DAYS: Final = 40.0
 """A value that this tag should show less than once in so many days is an anomaly; longer for steps below five minutes."""
 RETURN_STEP_S: Final = 300.0
+RETURN_POWER: Final = 0.25
+"""The return period of shorter steps is longer by this power of their number, since neighbours depend on each other."""
 LEAST_MARGIN: Final = 0.15
 """Share of (record - mean block maximum) beyond the record that is asked for however long the history is."""
 LEAST_SPAN: Final = 0.05

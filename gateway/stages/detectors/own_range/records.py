@@ -12,6 +12,7 @@ from gateway.stages.detectors.own_range.config import (
     LEAST_MARGIN,
     LEAST_SPAN,
     RETURN_DAYS,
+    RETURN_POWER,
     RETURN_STEP_S,
 )
 from gateway.stages.detectors.own_range.features import COUNT, LEVELS, NOISE, PROFILED, RUN
@@ -32,7 +33,7 @@ class Records:
 
     def __init__(self, tags: int, step_s: Values) -> None:
         """Begin without knowledge. step_s: length of a step, of each tag."""
-        days = RETURN_DAYS * np.sqrt(np.maximum(1, RETURN_STEP_S / step_s))
+        days = RETURN_DAYS * np.maximum(1, RETURN_STEP_S / step_s) ** RETURN_POWER
         self._log_return = np.log(np.maximum(days * 86400 / step_s / BLOCK_STEPS, 2)).astype(np.float32)
         self.record = np.full((COUNT, tags), -np.inf, np.float32)
         self.mean = np.zeros((COUNT, tags), np.float32)

@@ -76,7 +76,7 @@ def step(x: Values) -> None:
 
 
 def stuck(x: Values) -> None:
-    x[:] = x[0]
+    x[:] = 50.1
 
 
 def louder(x: Values) -> None:
