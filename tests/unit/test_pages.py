@@ -50,7 +50,7 @@ def test_each_page_is_linked_from_an_index():
 def test_decisions_keep_their_numbers():
     numbers = [int(page.name[:4]) for page in sorted((ROOT / "docs" / "decisions").glob("0*.md"))]
     assert len(set(numbers)) == len(numbers)
-    assert numbers[:89] == list(range(1, 90))
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_the_counts_of_the_assessment_are_those_of_its_tables():
