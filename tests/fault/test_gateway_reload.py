@@ -324,7 +324,7 @@ async def test_the_command_says_what_came_of_it_and_what_ran_last_is_kept(tmp_pa
         assert line.reloads() == []
         code, text = await asyncio.to_thread(command, line)
         assert code == 0, text
-        assert text.startswith("d1 is changed: interval\napplied: ")
+        assert text.startswith("d1 is changed: interval\nconfirmed: ")
         await until(lambda: line.gateway.log().count("configuration kept") == 2, 60, line.gateway.log)
         line.edit("d1", "interval: 100ms", "nonsense: 1")
         code, text = await asyncio.to_thread(command, line)

@@ -50,13 +50,16 @@ class Tail:
         )
         return cls(process)
 
-    async def says(self, words: str, times: int = 1) -> None:
-        """Wait until standard output has held these words, so many times."""
-        async with asyncio.timeout(60):
-            while self.text.count(words) < times:
-                line = (await self._process.stdout.readline()).decode()
-                assert line, f"ended without saying {words!r}: {self.text}"
-                self.text += line
+    async def says(self, words: str, *, after: str = "") -> None:
+        """Wait until standard output has held these words, behind the first place of others."""
+        try:
+            async with asyncio.timeout(60):
+                while after not in self.text or words not in self.text[self.text.index(after) :]:
+                    line = (await self._process.stdout.readline()).decode()
+                    assert line, f"ended without saying {words!r}: {self.text}"
+                    self.text += line
+        except TimeoutError:
+            raise AssertionError(f"never said {words!r} behind {after!r}: {self.text[-3000:]}") from None
 
     async def end(self, number: signal.Signals | None = None) -> int:
         """Send the signal, if one is given, and return the exit code."""

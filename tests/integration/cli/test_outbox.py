@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.cli.outbox import OutboxLocation
 from gateway.core.messages import Lane, Loss
 from tests.support.outbox_parts import Rig, message
 
@@ -199,6 +198,6 @@ def test_a_file_that_may_not_be_looked_at_is_told_in_words(tmp_path, monkeypatch
     def refused(*_, **__):
         raise PermissionError(13, "Permission denied", "/secret/o.db")
 
-    monkeypatch.setattr(OutboxLocation, "of", refused)
+    monkeypatch.setattr("gateway.cli.outbox.locations", refused)
     result = call("stats", tmp_path / "o.db")
     assert (result.exit_code, result.stderr) == (2, "/secret/o.db: Permission denied\n")

@@ -33,7 +33,7 @@ def test_check_says_what_would_be_read(config: Path) -> None:
     result = command("check", config=config)
     assert result.exit_code == 0, result.output
     assert "crane: 2 slots of fieldbus://crane" in result.stdout
-    assert ["crane", "fieldbus", "fieldbus://crane", "2", "0", "0"] in [line.split() for line in result.stdout.splitlines()]
+    assert ["crane", "fieldbus", "fieldbus://crane", "2", "0", "2"] in [line.split() for line in result.stdout.splitlines()]
 
 
 def test_check_finds_what_the_protocol_finds_wrong_with_its_line(config: Path) -> None:

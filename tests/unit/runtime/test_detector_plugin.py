@@ -52,5 +52,7 @@ async def test_a_detector_of_ones_own_runs_in_the_pipeline(tmp_path: Path, monke
 
 
 def test_without_the_line_it_is_unknown(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"press.yaml:6.*'jump' is not a known detector \(expected one of ewma\)"):
+    with pytest.raises(
+        ConfigError, match=r"press.yaml:6.*'jump' is not a known detector \(expected one of own_range, joint, ewma\)"
+    ):
         load(write(tmp_path))
