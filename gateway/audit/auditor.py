@@ -12,7 +12,8 @@ from gateway.core.ports.sink import ReceivedMessage
 from gateway.encoding.decoder import parse
 from gateway.encoding.topics import CONTRACT_VERSION
 
-_MOST_SETS: Final = 10_000
+_MOST_NAMES: Final = 1_000_000
+"""Of tags in descriptions, that are kept to read windows in columns with."""
 _BACKLOG_S: Final = 5.0
 """How long the messages that a broker has kept may take to arrive after a reconnect, before new ones come. A gap within this
 time counts as unproven, not as missing."""
@@ -35,6 +36,7 @@ class Auditor:
         self._ledger = Ledger(from_start=from_start)
         self._backlog_ends_at = math.inf
         self._sets: dict[str, list[str]] = {}
+        self._names_left = _MOST_NAMES
 
     def add(self, message: ReceivedMessage) -> DecodedMessage | None:
         """Count a message and return it, None where it is not from a gateway. Raises Malformed after counting that, too."""
@@ -89,7 +91,8 @@ class Auditor:
         if reader is not None:
             return reader.read(message.topic, message.payload, is_repeated=message.is_repeated)
         decoded = parse(message.topic, message.payload, self._root, self._sets)
-        if decoded.kind == "tags" and (len(self._sets) < _MOST_SETS or decoded.body["set"] in self._sets):
-            names = [tag.get("name") for tag in decoded.body["tags"] if isinstance(tag, dict)]
-            self._sets[decoded.body["set"]] = [str(name) for name in names]
+        if decoded.kind == "tags" and decoded.body["set"] not in self._sets and self._names_left > 0:
+            names = [str(tag.get("name")) for tag in decoded.body["tags"] if isinstance(tag, dict)]
+            self._names_left -= 1 + len(names)
+            self._sets[decoded.body["set"]] = names
         return decoded, [(decoded.topic, decoded.body)]

@@ -41,7 +41,7 @@ def parse(topic: str, payload: bytes, root: str = "", known: Lookup | None = Non
 
 
 def _with_rows(body: dict[str, Any], known: Lookup) -> dict[str, Any]:
-    if are_columns(body) and "names" not in body and body.get("set") not in known:
+    if are_columns(body) and "names" not in body and str(body.get("set")) not in known:
         columns = [value for value in body.values() if isinstance(value, list)]
         rows = body.get("rows", range(max(map(len, columns), default=1)))
         body = body | {"names": [f"#{row}" for row in rows] if isinstance(rows, list | range) else []}

@@ -1,6 +1,7 @@
 """What stands at the broker about the tags themselves: `{device}/tags`, retained, for whoever subscribes later."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,8 @@ _MOST_BYTES: Final = 2**24
 _PROPERTIES: Final = Properties("application/json")
 _KIND: Final = "tags"
 _SET: Final = b'{"set":"'
+_NO_TOPIC: Final = re.compile(r"[+#\0]")
+"""No name of a topic has these (MQTT 5.0, 4.7): a broker would hang up for a damaged file."""
 _GONE: Final = b""
 """An empty payload takes what is retained on a topic away (MQTT 5.0, 3.3.1.3)."""
 
@@ -120,7 +123,8 @@ class Descriptions:
             found = orjson.loads(read_bounded(self._file, _MOST_BYTES))
         except (OSError, ValueError):
             return set()
-        return {one for one in found if isinstance(one, str) and one} if isinstance(found, list) else set()
+        topics = found if isinstance(found, list) else []
+        return {one for one in topics if isinstance(one, str) and one and not _NO_TOPIC.search(one)}
 
     def _remember(self, topics: set[str]) -> None:
         if topics == self._remembered:

@@ -43,7 +43,8 @@ class RetainedRefresh:
     def start(self) -> None:
         """Begin a connection, before anything is sent live on it."""
         self._rests = self._clock.monotonic() < self._rests_until
-        self._states = self._layout.latest_states() if self._layout is not None and not self._rests else iter(())
+        states = self._layout.latest_states() if self._layout is not None else iter(())
+        self._states = iter(()) if self._rests else states
 
     async def run(self) -> NoReturn:
         """Publish all of it, and then what stands and changes; never returns."""

@@ -1,5 +1,6 @@
 """Windows as columns say the same as windows as rows, tag by tag and key by key."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.blocks import WindowBlock
+from gateway.core.decoded_message import Malformed
 from gateway.core.messages import Message
 from gateway.core.quality import Quality
 from gateway.core.tags import Tag, TagTable
@@ -131,3 +133,12 @@ def test_names_are_left_out_where_a_description_has_them() -> None:
 def test_columns_that_do_not_fit_are_refused(body: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"expected|places|received|texts"):
         rows_of(body, {"x": ["a"]})
+
+
+@pytest.mark.parametrize("what", [[], {}, None, 5, [[1]]])
+def test_a_set_or_rows_of_any_kind_is_read_or_malformed_and_nothing_else(what: object) -> None:
+    """Whoever publishes may write anything."""
+    head = {"boot": BOOT, "seq": 1, "ts": 1, "dur": 1000, "hist": False, "n": 1, "q": "good", "last": 1.0}
+    for body in ({"set": what}, {"set": "x", "rows": what}, {"names": what}, {"set": "x", "n": what, "q": what}):
+        with contextlib.suppress(Malformed):
+            parse("plant/v1/g/press/window", json.dumps(head | body).encode())

@@ -94,7 +94,7 @@ async def test_a_start_takes_away_what_a_killed_run_had_published(tmp_path: Path
     assert [p.topic for p in await all_of(again) if not p.payload] == ["plant/v1/g/oven/tags"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[1, null]", b"\xff" * 9])
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[1, null]", b"\xff" * 9, b'["#", "a/+/b", "a\\u0000"]'])
 async def test_a_damaged_memory_costs_nothing_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "kept").write_bytes(content)
     one = Descriptions(TOPICS, TABLE, tmp_path / "kept")
